@@ -1,0 +1,5 @@
+//! Admin: the operator's listener.
+
+mod config;
+
+pub use config::AdminConfig;

@@ -1,0 +1,80 @@
+//! Config: the file as it is written, one section per module, composed here.
+//!
+//! A section's type lives beside the code it configures.
+
+mod route;
+mod server;
+
+use crate::{
+    admin::AdminConfig,
+    auth::AuthConfig,
+    cors::CorsConfig,
+    limits::LimitsConfig,
+    observability::LogConfig,
+    own::OwnConfig,
+    resilience::TimeoutsConfig,
+    store::RedisConfig,
+    types::{ServiceId, Size},
+    upstream::{HealthConfig, ServiceConfig},
+};
+pub use route::{HeadersConfig, RedirectConfig, RespondConfig, RouteConfig};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+pub use server::{DrainConfig, ListenerConfig, ServerConfig};
+use std::collections::BTreeMap;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The process. Changing it needs a restart.
+    pub server: ServerConfig,
+    /// The addresses that callers connect to. Changing them needs a restart. Default: one, with its defaults.
+    #[schemars(length(min = 1, max = 32))]
+    pub listeners: Vec<ListenerConfig>,
+    /// What is written to stderr.
+    pub log: LogConfig,
+    /// The operator's listener.
+    pub admin: AdminConfig,
+    /// What several instances share.
+    pub redis: RedisConfig,
+    /// The gateway's own public pages.
+    pub own: OwnConfig,
+    /// How callers prove who they are.
+    pub auth: AuthConfig,
+    /// What pages of other origins may do, on every route that does not say otherwise.
+    pub cors: CorsConfig,
+    /// How often a caller may call.
+    pub limits: LimitsConfig,
+    /// Largest body of a request, on every route that does not say otherwise; then 413. Default: 10MiB.
+    pub max_body: Size,
+    /// How long things may take, for every service and route that does not say otherwise.
+    pub timeouts: TimeoutsConfig,
+    /// How endpoints are probed, for every service that does not say otherwise.
+    pub health: HealthConfig,
+    /// The services behind the gateway. Names: letters, digits, `-`, `_` and `.`, up to 64.
+    pub services: BTreeMap<ServiceId, ServiceConfig>,
+    /// What is done with which request. The most specific route wins, whatever the order here.
+    pub routes: Vec<RouteConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: ServerConfig::default(),
+            listeners: vec![ListenerConfig::default()],
+            log: LogConfig::default(),
+            admin: AdminConfig::default(),
+            redis: RedisConfig::default(),
+            own: OwnConfig::default(),
+            auth: AuthConfig::default(),
+            cors: CorsConfig::default(),
+            limits: LimitsConfig::default(),
+            max_body: Size::mib(10),
+            timeouts: TimeoutsConfig::default(),
+            health: HealthConfig::default(),
+            services: BTreeMap::new(),
+            routes: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The process's own sections: `server:` and `listeners:`. Changing them needs a new process.
+
+use crate::types::{List, ListenAddress, Network, Size, Span};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `server:`: the process.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Shown by `GET /` and `GET /health`. Default: Edgeway.
+    pub name: String,
+    /// Version of the installation, shown by `GET /` and the documentation pages. Default: 1.0.0.
+    pub version: String,
+    /// `production` refuses sample secrets, HS secrets under 32 bytes and `debug`; elsewhere they are warned about.
+    /// Default: development.
+    pub environment: String,
+    /// Raises the log level to debug, and nothing else. Default: false.
+    pub debug: bool,
+    /// Worker threads. 0: `default_threads`. Default: 0.
+    #[schemars(range(max = 1_024))]
+    pub threads: u16,
+    /// Worker threads where `threads` is 0. 0: as many as the CPU limit of this process allows. Default: 0.
+    #[schemars(range(max = 1_024))]
+    pub default_threads: u16,
+    /// Folder for the pid file and the upgrade socket. Where it cannot be written, a folder of the user's own in the
+    /// temp folder is taken; where neither can, the gateway runs without them and says so. Default: /run/edgeway.
+    pub run_dir: String,
+    /// Idle connections to services that are kept in all. Default: 100.
+    #[schemars(range(max = 100_000))]
+    pub upstream_idle_connections: usize,
+    /// Accepted without effect, because pingora keeps one idle pool for all endpoints. Default: not set.
+    pub upstream_idle_connections_per_host: Option<u32>,
+    /// What happens between SIGTERM and the end.
+    pub drain: DrainConfig,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            name: "Edgeway".to_owned(),
+            version: "1.0.0".to_owned(),
+            environment: "development".to_owned(),
+            debug: false,
+            threads: 0,
+            default_threads: 0,
+            run_dir: "/run/edgeway".to_owned(),
+            upstream_idle_connections: 100,
+            upstream_idle_connections_per_host: None,
+            drain: DrainConfig::default(),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Whether samples and weak secrets are refused instead of warned about.
+    pub fn is_production(&self) -> bool {
+        self.environment.eq_ignore_ascii_case("production")
+    }
+}
+
+/// `server.drain:`.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainConfig {
+    /// After SIGTERM: how long requests are still accepted, each answer closing its connection and `/health/ready`
+    /// saying 503, so that balancers and callers go elsewhere. Default: 15s.
+    pub pause: Span,
+    /// After the pause: longest time for requests in flight to end. The process leaves as soon as there are none.
+    /// At least the longest `timeouts.request` + 5s. Default: 35s.
+    pub deadline: Span,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { pause: Span::seconds(15), deadline: Span::seconds(35) }
+    }
+}
+
+/// One entry of `listeners:`: an address that callers connect to.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerConfig {
+    /// Address and port. Default: 0.0.0.0:8080.
+    pub address: ListenAddress,
+    /// How long an idle connection of a caller is kept. Longer than the balancer's own idle time (ALB: 60 s), or it
+    /// sends requests into connections that are just being closed. At least 1s. Default: 75s.
+    pub keepalive_timeout: Span,
+    /// Longest time from the first to the last byte of a request's head; then 408. Default: 10s.
+    pub head_timeout: Span,
+    /// Balancers in front of the gateway, as addresses or ranges: their `X-Forwarded-*` and `X-Request-ID` are
+    /// believed. A list, or one text with commas. Default: none.
+    pub trusted_proxies: List<Network>,
+    /// Most headers of a request; then 431. 1 to 256 (above, pingora itself answers 400). Default: 100.
+    #[schemars(range(min = 1, max = 256))]
+    pub max_headers: usize,
+    /// Longest single header line; then 431. Default: 16KiB.
+    pub max_header: Size,
+    /// All headers together; then 431. At most 1MiB. Default: 64KiB.
+    pub max_headers_total: Size,
+    /// Longest request target (path and query); then 414. Default: 16KiB.
+    pub max_target: Size,
+}
+
+impl Default for ListenerConfig {
+    fn default() -> Self {
+        Self {
+            address: ListenAddress { host: "0.0.0.0".to_owned(), port: 8080 },
+            keepalive_timeout: Span::seconds(75),
+            head_timeout: Span::seconds(10),
+            trusted_proxies: List::default(),
+            max_headers: 100,
+            max_header: Size::kib(16),
+            max_headers_total: Size::kib(64),
+            max_target: Size::kib(16),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `own:`: the gateway's own public pages, answered before routing, limits and authentication.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OwnConfig {
+    /// Whether `/docs`, `/redoc` and `/openapi.json` are served. They tell everybody which routes there are. Default: true.
+    pub docs: bool,
+}
+
+impl Default for OwnConfig {
+    fn default() -> Self {
+        Self { docs: true }
+    }
+}

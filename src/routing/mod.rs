@@ -1,0 +1,5 @@
+//! Routing: which route a request belongs to.
+
+mod config;
+
+pub use config::{EncodedSlash, MatchConfig, RewriteConfig};

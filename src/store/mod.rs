@@ -1,0 +1,5 @@
+//! Store: what several instances share.
+
+mod config;
+
+pub use config::RedisConfig;

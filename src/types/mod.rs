@@ -1,0 +1,21 @@
+//! Small words every module speaks. Nothing here knows about the gateway.
+
+mod clock;
+mod duration;
+mod list;
+mod name;
+mod network;
+mod reply;
+mod secret;
+mod size;
+mod swap;
+
+pub use clock::{Clock, Moment};
+pub use duration::Span;
+pub use list::List;
+pub use name::{RouteId, ServiceId};
+pub use network::{ListenAddress, Network};
+pub use reply::Reply;
+pub use secret::Secret;
+pub use size::Size;
+pub use swap::{Pinned, Swap};
