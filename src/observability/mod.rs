@@ -1,5 +1,20 @@
 //! Observability: what the gateway tells about itself.
+//!
+//! One line of JSON per request ([`AccessLog`]), the name each request carries ([`RequestId`]), and how many are being
+//! served ([`InFlight`]; the metrics will stand beside it). Refuses nothing and never makes a request wait.
+//!
+//! ```yaml
+//! log: { level: info }
+//! ```
 
+mod access_log;
 mod config;
+mod in_flight;
+mod line;
+mod request_id;
 
+pub use access_log::AccessLog;
 pub use config::{LogConfig, LogLevel};
+pub use in_flight::InFlight;
+pub use line::{Level, Line};
+pub use request_id::RequestId;
