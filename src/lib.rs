@@ -3,6 +3,7 @@
 pub mod config;
 
 pub mod admin;
+pub mod connection;
 pub mod own;
 
 pub mod auth;
