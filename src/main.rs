@@ -1,3 +1,7 @@
-//! Entry point.
+//! Entry point: one command of `cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    edgeway::cli::run(std::env::args_os())
+}

@@ -1,0 +1,47 @@
+# Every verb that people and CI use. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# A folder of one's own may be given: CARGO_TARGET_DIR=/elsewhere make test
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help setup demo run test check lint doc deny bench release clean
+
+help: ## List the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+
+setup: ## Install what the build needs (cmake), or say what to install
+	@scripts/setup.sh build
+
+demo: setup ## The gateway with six small services on http://127.0.0.1:8080, and what to try
+	@cargo run --quiet -- demo $(ARGS)
+
+run: setup ## Serve with conf/edgeway.yaml (needs JWT_SECRET_KEY in the environment or in .env)
+	@cargo run --quiet -- run $(ARGS)
+
+test: ## All tests; installs what they need (cmake, Chromium)
+	@scripts/setup.sh test
+	cargo test --all-targets --no-fail-fast
+	cargo test --doc
+
+check: lint doc deny test ## All that CI asks for: format, lints, docs, dependencies, tests
+
+lint: setup ## Format and lints
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+doc: setup ## The documentation of the code, without warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+deny: ## Licences, sources and known faults of dependencies
+	@scripts/deny.sh
+
+bench: setup ## How long single stages take (criterion)
+	cargo bench
+
+release: setup ## The fully optimised binary: takes minutes
+	cargo build --profile release
+	@ls -lh $(TARGET)/release/edgeway
+
+clean: ## Remove everything that was built
+	cargo clean

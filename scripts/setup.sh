@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Installs what a build or a test run needs, where it may; else says exactly what to install.
+#   scripts/setup.sh build    a C compiler, make and cmake (pingora compresses with zlib-ng, which cmake builds)
+#   scripts/setup.sh test     that, and Chromium for the tests of the pages
+set -euo pipefail
+
+purpose=${1:-build}
+missing=()
+need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+
+need cc gcc
+need make make
+need cmake cmake
+if [ "$purpose" = test ]; then
+    command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing+=(chromium)
+    need curl curl
+fi
+
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "setup: there is no Rust toolchain; install one from https://rustup.rs and run this again" >&2
+    exit 1
+fi
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+install="apt-get install -y --no-install-recommends ${missing[*]}"
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+    as_root="sudo -n"
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "setup: please install these with your package manager and run this again: ${missing[*]}" >&2
+    exit 1
+fi
+if [ -n "$as_root" ] && ! $as_root true 2>/dev/null; then
+    echo "setup: these are missing: ${missing[*]}" >&2
+    echo "setup: please run: sudo apt-get update && sudo $install" >&2
+    exit 1
+fi
+echo "setup: installing ${missing[*]}"
+log=$(mktemp)
+if ! { $as_root apt-get update && DEBIAN_FRONTEND=noninteractive $as_root $install; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "setup: the installation failed; the whole log is in $log" >&2
+    exit 1
+fi
+rm -f "$log"

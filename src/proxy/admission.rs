@@ -1,0 +1,136 @@
+//! Every question asked before a request may go upstream, in the order that safety asks for.
+
+use super::Rejection;
+use crate::{
+    auth::Identity,
+    cors,
+    routing::{EncodedSlash, Found, Target, TargetError},
+    runtime::{Action, Route, RouteIndex, ServiceIndex, Snapshot},
+    types::Reply,
+};
+use http::{HeaderMap, Method, header};
+use pingora::http::RequestHeader;
+use std::sync::Arc;
+
+/// What admission found out, also when it ended with a rejection: a 401 needs its route's CORS headers.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    pub(super) route: Option<RouteIndex>,
+    pub(super) identity: Option<Arc<Identity>>,
+    /// The nearest route of a 404 and what did not match, for the log.
+    pub(super) nearest: Option<Box<str>>,
+}
+
+/// What becomes of a request that may pass.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Forward(ServiceIndex),
+    Answer(Reply),
+}
+
+/// Decide. `target` may be replaced by the form that its route asks for (`encoded_slash: decode`).
+pub(super) fn admit(
+    snapshot: &Snapshot,
+    head: &RequestHeader,
+    target: &mut Target,
+    found: &mut Admission,
+) -> Result<Verdict, Rejection> {
+    let asked = cors::preflight_method(target.method(), &head.headers);
+    if asked.is_none()
+        && let Some(page) = own_page(snapshot, target, &head.headers)
+    {
+        return page.map(Verdict::Answer);
+    }
+    // A preflight speaks for another method, and carries no credentials: it is answered before auth.
+    if let Some(method) = asked {
+        return Ok(Verdict::Answer(preflight(snapshot, head, target, &method, found)));
+    }
+    let (index, route) = find(snapshot, target, &head.headers, found)?;
+    found.route = Some(index);
+    *target = slashes(snapshot, head, target, index, route)?;
+
+    found.identity = snapshot.auth.authenticate(route.auth, &head.headers)?;
+    route.access.check(target.method(), found.identity.as_deref())?;
+    check_length(&head.headers, route.max_body)?;
+
+    match &route.action {
+        Action::Forward(service) => Ok(Verdict::Forward(*service)),
+        Action::Redirect(redirect) => Ok(Verdict::Answer(redirect.reply(target, &route.pattern))),
+        Action::Respond(reply) => Ok(Verdict::Answer(reply.clone())),
+    }
+}
+
+/// A page of ours. Its path belongs to us with every method.
+fn own_page(snapshot: &Snapshot, target: &Target, headers: &HeaderMap) -> Option<Result<Reply, Rejection>> {
+    let page = snapshot.pages.answer(target.path(), headers, || snapshot.state())?;
+    let read = [Method::GET, Method::HEAD].contains(target.method());
+    Some(if read { Ok(page) } else { Err(Rejection::MethodNotAllowed(vec![Method::GET, Method::HEAD])) })
+}
+
+/// Answered by the policy of the route that the real request will meet; where there is none, by the general one, so
+/// that a page can read the 404 that follows.
+fn preflight(
+    snapshot: &Snapshot,
+    head: &RequestHeader,
+    target: &Target,
+    method: &Method,
+    found: &mut Admission,
+) -> Reply {
+    if let Found::Route(index) = snapshot.find(target, method, &head.headers) {
+        found.route = Some(*index);
+    }
+    match snapshot.cors_of(found.route) {
+        Some(cors) => cors.preflight(&head.headers),
+        None => Reply::empty(http::StatusCode::NO_CONTENT),
+    }
+}
+
+fn find<'s>(
+    snapshot: &'s Snapshot,
+    target: &Target,
+    headers: &HeaderMap,
+    found: &mut Admission,
+) -> Result<(RouteIndex, &'s Route), Rejection> {
+    match snapshot.find(target, target.method(), headers) {
+        Found::Route(index) => snapshot.route(*index).map(|route| (*index, route)).ok_or(Rejection::Internal),
+        // What nobody expects with a slash in disguise is no honest mistake of a path.
+        _ if target.has_encoded_slash() => Err(TargetError::EncodedSlash.into()),
+        Found::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed)),
+        Found::None(nearest) => {
+            let route = |near: &crate::routing::Near<'_, RouteIndex>| snapshot.route(*near.value);
+            let say = |near| route(&near).map(|route| format!("nearest route {}: {}", route.id, near.missed).into());
+            found.nearest = nearest.and_then(say);
+            Err(Rejection::NoRoute)
+        }
+    }
+}
+
+/// The route decides what an encoded slash is; as a real one it must not lead to another route.
+fn slashes(
+    snapshot: &Snapshot,
+    head: &RequestHeader,
+    target: &Target,
+    index: RouteIndex,
+    route: &Route,
+) -> Result<Target, Rejection> {
+    if !target.has_encoded_slash() || route.encoded_slash == EncodedSlash::Keep {
+        return Ok(target.clone());
+    }
+    if route.encoded_slash == EncodedSlash::Refuse {
+        return Err(TargetError::EncodedSlash.into());
+    }
+    let decoded = target.decode_slashes()?;
+    match snapshot.find(&decoded, decoded.method(), &head.headers) {
+        Found::Route(other) if *other == index => Ok(decoded),
+        _ => Err(TargetError::EncodedSlash.into()),
+    }
+}
+
+/// Before a byte of the body is read. What has no length is counted as it arrives.
+fn check_length(headers: &HeaderMap, max_body: u64) -> Result<(), Rejection> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    match length.map(str::parse::<u64>) {
+        Some(Ok(length)) if length > max_body => Err(Rejection::BodyTooLarge),
+        _ => Ok(()),
+    }
+}

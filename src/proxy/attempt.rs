@@ -1,0 +1,176 @@
+//! One try against one endpoint after the other: choosing, its deadlines, and whether there is another.
+
+use super::{Rejection, TimeoutKind, ctx::RequestCtx};
+use crate::{
+    connection,
+    resilience::{Failure, Retry, Timeouts},
+    upstream::{Attempt, Tried},
+};
+use http::Method;
+use pingora::{
+    ErrorSource, ErrorType as Type,
+    prelude::{Error, HttpPeer},
+    proxy::Session,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The attempts of one request.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    tried: Tried,
+    made: u8,
+    current: Option<Attempt>,
+    /// A reused connection died: the next attempt opens its own.
+    fresh: bool,
+    /// When the request's time for a response header ends. Set when the request has arrived whole.
+    until: Option<Instant>,
+}
+
+impl Attempts {
+    /// How many were begun.
+    pub(super) fn made(&self) -> u8 {
+        self.made
+    }
+
+    /// The one under way, or the last.
+    pub(super) fn current(&self) -> Option<&Attempt> {
+        self.current.as_ref()
+    }
+}
+
+impl RequestCtx {
+    /// Choose an endpoint and its timeouts.
+    pub(super) fn begin_attempt(&mut self, session: &mut Session) -> Result<HttpPeer, Rejection> {
+        let service = self.service().ok_or(Rejection::Internal)?;
+        let timeouts = self.route().map(|route| route.timeouts).ok_or(Rejection::Internal)?;
+        let attempt = match service.pick(&self.attempts.tried) {
+            Ok(attempt) => attempt,
+            // All were asked. One of them may be asked again where only its connection was at fault.
+            Err(_) if self.attempts.fresh => service.pick(&Tried::default())?,
+            Err(none) => return Err(none.into()),
+        };
+        let mut peer = if self.attempts.fresh { attempt.fresh_peer() } else { attempt.peer() };
+        self.attempts.tried.add(&attempt);
+        self.attempts.made = self.attempts.made.saturating_add(1);
+        self.attempts.current = Some(attempt);
+        self.body_bytes = 0;
+        if has_arrived(session) {
+            self.request_arrived(timeouts);
+        }
+        let left = self.time_left().unwrap_or(timeouts.connect);
+        if left.is_zero() {
+            return Err(Rejection::UpstreamTimeout(TimeoutKind::Request));
+        }
+        let connect = timeouts.connect.min(left);
+        peer.options.connection_timeout = Some(connect);
+        peer.options.total_connection_timeout = Some(connect);
+        // The guard around the caller's connection strikes earlier while a header is awaited; see `await_answer`.
+        let header = timeouts.attempt.unwrap_or(timeouts.request);
+        peer.options.read_timeout = Some(timeouts.idle.max(header));
+        peer.options.write_timeout = Some(timeouts.idle);
+        Ok(peer)
+    }
+
+    /// The request has arrived whole: its time begins, once.
+    fn request_arrived(&mut self, timeouts: Timeouts) {
+        self.attempts.until.get_or_insert_with(|| Instant::now() + timeouts.request);
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        self.attempts.until.map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// The head goes out; where nothing follows it, the wait for the answer begins.
+    pub(super) fn request_sent(&mut self, session: &mut Session) {
+        if has_arrived(session) {
+            self.await_answer(session);
+        }
+    }
+
+    /// The endpoint has the request, or will have it when its last byte is sent: now it has its time to answer.
+    pub(super) fn await_answer(&mut self, session: &Session) {
+        let Some(timeouts) = self.route().map(|route| route.timeouts) else { return };
+        self.request_arrived(timeouts);
+        let attempt = timeouts.attempt.map(|attempt| Instant::now() + attempt);
+        let until = self.attempts.until.into_iter().chain(attempt).min();
+        connection::answer_until(session.as_downstream(), until);
+    }
+
+    /// The final header is here.
+    pub(super) fn answered(&mut self, session: &Session) {
+        connection::answer_until(session.as_downstream(), None);
+    }
+
+    /// No connection came about: nothing was sent.
+    pub(super) fn connect_failed(&mut self, session: &Session, mut error: Box<Error>) -> Box<Error> {
+        if let Some(attempt) = &self.attempts.current {
+            attempt.failed_to_connect();
+        }
+        let retry = self.decide(session, Failure::NeverSent);
+        self.conclude(retry, &mut error);
+        error
+    }
+
+    /// The conversation broke off after a connection existed.
+    pub(super) fn broke_off(&mut self, session: &Session, mut error: Box<Error>, reused: bool) -> Box<Error> {
+        connection::answer_until(session.as_downstream(), None);
+        let overdue = connection::answer_overdue(session.as_downstream());
+        let failure = match (overdue, error.esource(), error.etype()) {
+            (true, ..) => Failure::AttemptTimeout,
+            (_, ErrorSource::Upstream, Type::ReadTimedout) => Failure::AttemptTimeout,
+            (_, ErrorSource::Upstream, Type::ConnectionClosed | Type::ReadError | Type::WriteError) if reused => {
+                Failure::DiedOnReused
+            }
+            (_, ErrorSource::Upstream, Type::ConnectionClosed | Type::ReadError | Type::WriteError) => {
+                Failure::DiedOnFresh
+            }
+            _ => Failure::Other,
+        };
+        let retry = self.decide(session, failure);
+        if overdue {
+            // It looks like the caller's fault to pingora, and must not to the caller.
+            drop(self.refuse(Rejection::UpstreamTimeout(self.which_deadline())));
+        }
+        self.conclude(retry, &mut error);
+        error
+    }
+
+    fn which_deadline(&self) -> TimeoutKind {
+        match self.time_left() {
+            Some(left) if !left.is_zero() => TimeoutKind::Attempt,
+            _ => TimeoutKind::Request,
+        }
+    }
+
+    fn decide(&self, session: &Session, failure: Failure) -> Retry {
+        let Some(route) = self.route() else { return Retry::No };
+        // A refusal of ours (a body over the limit) is final.
+        if self.is_refused() || session.response_written().is_some() {
+            return Retry::No;
+        }
+        let idempotent = is_idempotent(&session.req_header().method);
+        // What the caller still has to send cannot be sent again from its beginning.
+        let replayable = !session.as_ref().retry_buffer_truncated();
+        let left = self.time_left().is_none_or(|left| !left.is_zero());
+        route.retry.decide(failure, idempotent && replayable, self.attempts.made, left)
+    }
+
+    fn conclude(&mut self, retry: Retry, error: &mut Error) {
+        error.set_retry(retry != Retry::No);
+        self.attempts.fresh = retry == Retry::OtherOrFresh;
+        if retry != Retry::No {
+            self.forgive();
+        }
+    }
+}
+
+/// RFC 9110 section 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE].contains(method)
+}
+
+/// Whether the caller has nothing more to send before the answer.
+fn has_arrived(session: &mut Session) -> bool {
+    session.is_upgrade_req() || session.as_downstream_mut().is_body_done()
+}

@@ -1,0 +1,120 @@
+//! Who is calling from where, through which proxies.
+
+use crate::types::Network;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// What proxies in front of the gateway say about a request.
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Most hops that are looked at: ALB itself answers 463 above 30 addresses.
+const MOST_HOPS: usize = 64;
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    /// The caller: the right-most address that is not a trusted proxy's.
+    pub(super) address: IpAddr,
+    /// Who is connected: the caller, or a proxy.
+    pub(super) peer: IpAddr,
+    /// Whether the peer is a trusted proxy, whose word counts.
+    pub(super) trusted: bool,
+}
+
+impl Client {
+    /// Nobody, until the head of the request is there.
+    pub(super) const UNKNOWN: Self =
+        Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED), trusted: false };
+
+    /// Read `X-Forwarded-For` from right to left, as long as proxies in `trusted` vouch for it.
+    pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Self {
+        let peer = peer.to_canonical();
+        let known = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+        let mut client = Self { address: peer, peer, trusted: known(peer) };
+        if !client.trusted {
+            return client;
+        }
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+        let hops = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
+        for hop in hops.take(MOST_HOPS) {
+            // Whatever stands left of something unreadable is nobody's word.
+            let Some(address) = hop_address(hop.trim()) else { break };
+            client.address = address;
+            if !known(address) {
+                break;
+            }
+        }
+        client
+    }
+
+    /// The chain that the service gets: what trusted proxies said, and who is connected.
+    pub(super) fn chain(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let mut chain = String::new();
+        if self.trusted {
+            for line in headers.get_all(FORWARDED_FOR) {
+                chain.push_str(line.to_str().ok()?);
+                chain.push_str(", ");
+            }
+        }
+        use std::fmt::Write;
+        write!(chain, "{}", self.peer).ok()?;
+        HeaderValue::from_str(&chain).ok()
+    }
+}
+
+/// `192.0.2.1`, `192.0.2.1:5678`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:5678`: all forms that ALB writes.
+fn hop_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    address.map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(peer: &str, lines: &[&str], expected: &str) {
+        let trusted: Vec<Network> = ["10.0.0.0/8", "fd00::/8"].map(|text| text.parse().unwrap()).into();
+        let mut headers = HeaderMap::new();
+        lines.iter().for_each(|line| _ = headers.append(FORWARDED_FOR, HeaderValue::from_str(line).unwrap()));
+        let client = Client::resolve(peer.parse().unwrap(), &headers, &trusted);
+        assert_eq!(client.address, expected.parse::<IpAddr>().unwrap(), "{peer} {lines:?}");
+    }
+
+    #[test]
+    fn the_right_most_untrusted_hop_is_the_caller() {
+        check("192.0.2.9", &["1.1.1.1"], "192.0.2.9");
+        check("10.0.0.1", &[], "10.0.0.1");
+        check("10.0.0.1", &["1.1.1.1"], "1.1.1.1");
+        check("::ffff:10.0.0.1", &["6.6.6.6, 1.1.1.1"], "1.1.1.1");
+        check("10.0.0.1", &["6.6.6.6, 1.1.1.1, 10.2.0.1"], "1.1.1.1");
+        check("10.0.0.1", &["6.6.6.6", "1.1.1.1 ,10.2.0.1"], "1.1.1.1");
+        check("10.0.0.1", &["10.3.0.1, 10.2.0.1"], "10.3.0.1");
+    }
+
+    #[test]
+    fn every_form_of_an_address_is_read_and_nothing_else() {
+        check("10.0.0.1", &["1.1.1.1:5678"], "1.1.1.1");
+        check("fd00::1", &["[2001:db8::1]:5678"], "2001:db8::1");
+        check("fd00::1", &["[2001:db8::1]"], "2001:db8::1");
+        check("fd00::1", &["2001:db8::1"], "2001:db8::1");
+        for nonsense in ["unknown", "", "1.1.1.1, _hidden", "1.1.1.1, 999.1.1.1", "1.1.1.1, 2.2.2.2.", "1.1.1.1,"] {
+            check("10.0.0.1", &[nonsense], "10.0.0.1");
+        }
+        let long = "10.9.9.9, ".repeat(1000) + "10.1.1.1";
+        check("10.0.0.1", &[&format!("6.6.6.6, {long}")], "10.9.9.9");
+    }
+
+    #[test]
+    fn the_chain_begins_anew_with_an_untrusted_peer() {
+        let mut headers = HeaderMap::new();
+        headers.append(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let chain = |peer: [u8; 4]| Client::resolve(peer.into(), &headers, &trusted).chain(&headers).unwrap();
+        assert_eq!(chain([192, 0, 2, 1]), "192.0.2.1");
+        assert_eq!(chain([10, 0, 0, 1]), "6.6.6.6, 10.0.0.1");
+    }
+}

@@ -1,0 +1,170 @@
+use super::{Rejection, admission::Admission, attempt::Attempts, client::Client};
+use crate::{
+    cors::Cors,
+    observability::{Level, Line, RequestId},
+    runtime::{Listener, Route, ServiceIndex, Snapshot},
+    routing::Target,
+    types::Pinned,
+    upstream::Service,
+};
+use http::{HeaderValue, uri::PathAndQuery};
+use pingora::{
+    ErrorType,
+    http::RequestHeader,
+    prelude::{Error, Result},
+    protocols::l4::socket::SocketAddr,
+};
+use std::time::{Instant, SystemTime};
+
+/// What the gateway knows about one request. Filled in phase by phase.
+pub struct RequestCtx {
+    pub(super) snapshot: Pinned<Snapshot>,
+    pub(super) id: RequestId,
+    pub(super) client: Client,
+    pub(super) found: Admission,
+    /// The path that the service gets, where its route rewrites it.
+    pub(super) rewritten: Option<PathAndQuery>,
+    pub(super) attempts: Attempts,
+    /// Bytes of the request's body that arrived, in this attempt.
+    pub(super) body_bytes: u64,
+    listener: usize,
+    service: Option<ServiceIndex>,
+    started: Instant,
+    rejection: Option<Rejection>,
+    /// What pingora said about a failure, for the log.
+    cause: Option<Box<str>>,
+}
+
+impl RequestCtx {
+    pub(super) fn new(snapshot: Pinned<Snapshot>, listener: usize) -> Self {
+        snapshot.process.in_flight.begin();
+        Self {
+            snapshot,
+            id: RequestId::random(),
+            client: Client::UNKNOWN,
+            found: Admission::default(),
+            rewritten: None,
+            attempts: Attempts::default(),
+            body_bytes: 0,
+            listener,
+            service: None,
+            started: Instant::now(),
+            rejection: None,
+            cause: None,
+        }
+    }
+
+    /// The head is here: who calls, and under which name.
+    pub(super) fn begin(&mut self, peer: Option<&SocketAddr>, head: &RequestHeader) {
+        if let Some(SocketAddr::Inet(address)) = peer {
+            let trusted = self.listener().map_or(&[][..], |listener| &listener.trusted_proxies);
+            self.client = Client::resolve(address.ip(), &head.headers, trusted);
+        }
+        if self.client.trusted
+            && let Some(kept) = head.headers.get(super::headers::REQUEST_ID).and_then(RequestId::kept)
+        {
+            self.id = kept;
+        }
+    }
+
+    pub(super) fn listener(&self) -> Option<&Listener> {
+        self.snapshot.listener(self.listener)
+    }
+
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.found.route.and_then(|index| self.snapshot.route(index))
+    }
+
+    /// The policy of the route; where there is none, the general one.
+    pub(super) fn cors(&self) -> Option<&Cors> {
+        self.snapshot.cors_of(self.found.route)
+    }
+
+    pub(super) fn service(&self) -> Option<&Service> {
+        self.service.and_then(|index| self.snapshot.service(index)).map(|service| &**service)
+    }
+
+    /// The request may go to this service, perhaps under another path.
+    pub(super) fn forward_to(&mut self, service: ServiceIndex, target: &Target) -> Result<(), Rejection> {
+        self.service = Some(service);
+        let Some(route) = self.route() else { return Err(Rejection::Internal) };
+        if let Some(rewrite) = &route.rewrite {
+            self.rewritten = Some(rewrite.apply(target, &route.pattern)?);
+        }
+        Ok(())
+    }
+
+    /// The `Host` that the service gets, unless it gets the caller's.
+    pub(super) fn upstream_host(&self) -> Option<HeaderValue> {
+        self.attempts.current().and_then(|attempt| attempt.host_header()).cloned()
+    }
+
+    /// Keep why, and end the phase. `fail_to_proxy` finds it here: no downcast, no cloning.
+    pub(super) fn refuse(&mut self, rejection: Rejection) -> Box<Error> {
+        self.rejection = Some(rejection);
+        Error::new(ErrorType::new("refused"))
+    }
+
+    /// The refusal behind `error`: ours if a phase refused, else what pingora's error means.
+    pub(super) fn rejection(&mut self, error: &Error) -> &Rejection {
+        // Written down for the operator: the caller is not told.
+        self.cause.get_or_insert_with(|| error.to_string().into());
+        self.rejection.get_or_insert_with(|| Rejection::meant_by(error))
+    }
+
+    /// A retry makes good what was refused before.
+    pub(super) fn forgive(&mut self) {
+        self.rejection = None;
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.rejection.is_some()
+    }
+
+    /// What the log says beyond the code.
+    fn reason(&self) -> Option<&str> {
+        let known = self.rejection.as_ref().and_then(Rejection::reason);
+        self.found.nearest.as_deref().or(known).or(self.cause.as_deref())
+    }
+
+    /// One line of the access log.
+    pub(super) fn log(&self, head: &RequestHeader, status: u16) {
+        let identity = self.found.identity.as_deref();
+        let raw = String::from_utf8_lossy(head.raw_path());
+        self.snapshot.process.access_log.write(&Line {
+            timestamp: SystemTime::now(),
+            level: Level::of(status),
+            service: "api-gateway",
+            request_id: self.id.as_str(),
+            method: head.method.as_str(),
+            path: raw.split('?').next().unwrap_or_default(),
+            user_id: identity.and_then(|identity| identity.id()),
+            username: identity.and_then(|identity| identity.username()),
+            response_time: self.started.elapsed(),
+            status_code: status,
+            target_service: self.service().map(Service::log_name),
+            route: self.route().map(|route| route.id.as_str()),
+            endpoint: self.attempts.current().map(|attempt| attempt.address_text()),
+            attempts: self.attempts.made(),
+            client: self.client.address,
+            code: self.rejection.as_ref().map(Rejection::code),
+            reason: self.reason(),
+        });
+    }
+
+    /// The service's body limit struck or not, counted as it arrives.
+    pub(super) fn count_body(&mut self, bytes: usize) -> Result<()> {
+        self.body_bytes += bytes as u64;
+        match self.route() {
+            Some(route) if self.body_bytes > route.max_body => Err(self.refuse(Rejection::BodyTooLarge)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// By `Drop`, because `logging` is not called when a task is cut.
+impl Drop for RequestCtx {
+    fn drop(&mut self) {
+        self.snapshot.process.in_flight.end();
+    }
+}

@@ -1,0 +1,211 @@
+//! The life of one request, in the order pingora calls us.
+//!
+//! ```text
+//! early_request_filter ─► request_filter ─► upstream_peer ─► upstream_request_filter ─► (service)
+//!   sizes, client           admission         attempt             headers                  │
+//!      │ refused              │ answered        ▲ retry                                    ▼
+//!      │                      │                 └── fail_to_connect,          upstream_response_filter
+//!      │                      │                     error_while_proxy                headers │
+//!      ▼                      ▼                            │ no retry                       ▼
+//!      └───────► logging ◄────┴───────── fail_to_proxy ◄───┘                        response_filter
+//!                   ▲                                                                      │
+//!                   └──────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use super::{Rejection, admission, admission::Verdict, ctx::RequestCtx, headers, reply, strict};
+use crate::{connection, routing::Target, runtime::Live};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+use pingora::{
+    http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
+    prelude::{Error, HttpPeer, Result},
+    proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
+};
+
+/// Wires the modules into pingora's phases. Decides nothing itself.
+#[derive(Debug)]
+pub struct Gateway {
+    live: Live,
+    listener: usize,
+}
+
+impl Gateway {
+    /// The gateway of one listener (its place in the file), over the current and all later snapshots.
+    pub fn new(live: Live, listener: usize) -> Self {
+        Self { live, listener }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestCtx;
+
+    fn new_ctx(&self) -> RequestCtx {
+        RequestCtx::new(self.live.pin(), self.listener)
+    }
+
+    /// None: the default would add a compressor to every request, to be switched off.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    /// The head is here: times, caller, sizes.
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+        connection::head_arrived(session.as_downstream());
+        // Else a request that comes while the one before is served would turn that one into a 400.
+        session.as_downstream_mut().set_pipelining_enabled(true);
+        let Some(listener) = ctx.snapshot.listener(self.listener) else { return Err(ctx.refuse(Rejection::Internal)) };
+        // Without a value, pingora waits for the next request for ever; where it has said no already, that stands.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(listener.keepalive_seconds));
+        }
+        session.set_read_timeout(Some(ctx.snapshot.idle));
+        session.set_write_timeout(Some(ctx.snapshot.idle));
+        let checked = strict::check_head(session, listener);
+        ctx.begin(session.client_addr(), session.req_header());
+        checked.map_err(|rejection| ctx.refuse(rejection))
+    }
+
+    /// Decide whether the request may go upstream.
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        let mut target = match Target::normalise(session.req_header()) {
+            Ok(target) => target,
+            Err(error) => return reply::refuse(session, ctx, error.into()).await,
+        };
+        let verdict = admission::admit(&ctx.snapshot, session.req_header(), &mut target, &mut ctx.found);
+        // What is matched is what is forwarded and logged.
+        target.write_back(session.req_header_mut());
+        match verdict {
+            Ok(Verdict::Forward(service)) => match ctx.forward_to(service, &target) {
+                Ok(()) => Ok(false),
+                Err(rejection) => reply::refuse(session, ctx, rejection).await,
+            },
+            Ok(Verdict::Answer(answer)) => reply::send(session, ctx, answer).await,
+            Err(rejection) => reply::refuse(session, ctx, rejection).await,
+        }
+    }
+
+    /// Choose an endpoint. Called again for every retry.
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+        ctx.begin_attempt(session).map(Box::new).map_err(|rejection| ctx.refuse(rejection))
+    }
+
+    /// Tell the service what the caller may not say for itself.
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        ctx.request_sent(session);
+        headers::to_upstream(request, ctx)
+    }
+
+    /// A piece of the request's body, or its end.
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        if session.was_upgraded() {
+            return Ok(());
+        }
+        ctx.count_body(body.as_ref().map_or(0, Bytes::len))?;
+        if end_of_stream {
+            ctx.await_answer(session);
+        }
+        Ok(())
+    }
+
+    /// Look at the service's answer.
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        // An interim answer says nothing about when the final one comes.
+        if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
+            ctx.answered(session);
+        }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            return Err(ctx.refuse(Rejection::BadGateway));
+        }
+        headers::from_upstream(response, session.req_header(), ctx)
+    }
+
+    /// Shape what the caller sees.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        reply::prepare(session, response, ctx)
+    }
+
+    /// An endpoint could not be connected to: nothing was sent.
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestCtx,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        ctx.connect_failed(session, error)
+    }
+
+    /// The conversation broke off, on either side.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestCtx,
+        client_reused: bool,
+    ) -> Box<Error> {
+        ctx.broke_off(session, error, client_reused)
+    }
+
+    /// The one place where a failure becomes a response.
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+        let id = ctx.id.clone();
+        let rejection = ctx.rejection(error);
+        let error_code = rejection.status().as_u16();
+        if session.response_written().is_none() && !matches!(rejection, Rejection::ClientGone) {
+            let answer = rejection.reply(&id);
+            // Nobody knows where in the conversation the caller stands.
+            session.set_keepalive(None);
+            _ = reply::send(session, ctx, answer).await;
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// Why a request failed stands in its access log line.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, _error: &Error) -> bool {
+        true
+    }
+
+    /// A retry is no news; its number stands in the access log line.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestCtx,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    /// The request is over.
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+        let failed = error.map(|error| ctx.rejection(error).status());
+        let written = session.response_written().map(|response| response.status);
+        let status = written.or(failed).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        ctx.log(session.req_header(), status.as_u16());
+        connection::head_awaited(session.as_downstream());
+    }
+}
+

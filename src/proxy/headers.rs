@@ -1,0 +1,179 @@
+//! Headers in and out: what we add, and what we never let through.
+
+use super::{
+    client::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO},
+    ctx::RequestCtx,
+};
+use crate::cors::CORS_HEADERS;
+use http::{HeaderName, HeaderValue, header, uri::Authority};
+use pingora::{
+    http::{RequestHeader, ResponseHeader},
+    prelude::Result,
+};
+
+/// The name of a request in both directions.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What only a proxy may say. A caller who is none is not believed, and neither are underscores in place of dashes.
+const PROXY_WORDS: [&str; 5] = ["forwarded", "x-real-ip", "x-request-id", "x-amzn-oidc-data", "x-amzn-oidc-identity"];
+const PROXY_PREFIX: &str = "x-forwarded-";
+
+/// pingora takes hop-by-hop headers (RFC 9110 section 7.6.1) out of requests and leaves them in responses.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+];
+
+/// What tells callers which software runs behind the gateway.
+const REVEALING: [HeaderName; 2] = [header::SERVER, HeaderName::from_static("x-powered-by")];
+
+/// What the service is told.
+pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    remove_untrusted(request, ctx);
+    forwarded(request, ctx)?;
+    request.insert_header(REQUEST_ID, ctx.id.header())?;
+    if let Some(identity) = &ctx.found.identity {
+        for (name, value) in identity.headers() {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+    }
+    if let Some(host) = ctx.upstream_host() {
+        request.insert_header(header::HOST, host)?;
+    }
+    if let Some(path) = &ctx.rewritten {
+        request.set_uri(path.clone().into());
+    }
+    if let Some(route) = ctx.route() {
+        route.request_headers.apply_to_request(request)?;
+    }
+    Ok(())
+}
+
+/// Take out what callers may not say, in every spelling. Most requests carry nothing of it and allocate nothing.
+fn remove_untrusted(request: &mut RequestHeader, ctx: &RequestCtx) {
+    let protected = ctx.snapshot.auth.protected();
+    let trusted = ctx.client.trusted;
+    let refused = |name: &HeaderName| protected.is_protected(name) || (!trusted && is_word_of_a_proxy(name.as_str()));
+    let found: Vec<HeaderName> = request.headers.keys().filter(|name| refused(name)).cloned().collect();
+    for name in &found {
+        request.remove_header(name);
+    }
+}
+
+fn is_word_of_a_proxy(name: &str) -> bool {
+    let same = |name: &str, word: &str| {
+        let dash = |byte: u8| if byte == b'_' { b'-' } else { byte };
+        name.len() == word.len() && name.bytes().map(dash).eq(word.bytes())
+    };
+    let prefixed = name.get(..PROXY_PREFIX.len()).is_some_and(|start| same(start, PROXY_PREFIX));
+    prefixed || PROXY_WORDS.iter().any(|word| same(name, word))
+}
+
+/// `X-Forwarded-For`, `-Proto` and `-Host`: what the service cannot see itself.
+fn forwarded(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    match ctx.client.chain(&request.headers) {
+        Some(chain) => request.insert_header(FORWARDED_FOR, chain)?,
+        None => _ = request.remove_header(&FORWARDED_FOR),
+    }
+    // After `remove_untrusted`: what is there now came from a trusted proxy.
+    if !request.headers.contains_key(FORWARDED_PROTO) {
+        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+    }
+    if !request.headers.contains_key(FORWARDED_HOST)
+        && let Some(host) = request.headers.get(header::HOST).cloned()
+    {
+        request.insert_header(FORWARDED_HOST, host)?;
+    }
+    Ok(())
+}
+
+/// What the service answered, before anything else looks at it.
+pub(super) fn from_upstream(response: &mut ResponseHeader, request: &RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    // A 101 keeps its `Upgrade` and `Connection`.
+    let switching = response.status.is_informational();
+    if !switching {
+        remove_nominated(response);
+    }
+    for name in HOP_BY_HOP.iter().filter(|name| !switching || *name != header::UPGRADE).chain(&REVEALING) {
+        response.remove_header(name);
+    }
+    // The gateway's own policy holds; two answers to one question confuse browsers.
+    for name in ctx.cors().map_or(&[][..], |_| &CORS_HEADERS[..]) {
+        response.remove_header(name);
+    }
+    for name in [header::LOCATION, header::CONTENT_LOCATION] {
+        if let Some(value) = rewritten(response.headers.get(&name), request, ctx) {
+            response.insert_header(name, value)?;
+        }
+    }
+    match ctx.route() {
+        Some(route) => route.response_headers.apply_to_response(response),
+        None => Ok(()),
+    }
+}
+
+/// RFC 9110 section 7.6.1: what `Connection` names is for the next hop only.
+fn remove_nominated(response: &mut ResponseHeader) {
+    let nominated: Vec<HeaderName> = response
+        .headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|line| line.to_str().unwrap_or_default().split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        // Framing is not for anybody to take away.
+        .filter(|name| ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name))
+        .collect();
+    for name in &nominated {
+        response.remove_header(name);
+    }
+}
+
+/// An address of the service's own, as the caller must write it. FastAPI redirects slashes with absolute URLs.
+fn rewritten(value: Option<&HeaderValue>, request: &RequestHeader, ctx: &RequestCtx) -> Option<HeaderValue> {
+    let text = value?.to_str().ok()?;
+    let own = ctx.upstream_host()?;
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if !authority.eq_ignore_ascii_case(own.to_str().ok()?) {
+        return None;
+    }
+    let said = |name: HeaderName| request.headers.get(name).filter(|_| ctx.client.trusted).and_then(|v| v.to_str().ok());
+    let scheme = said(FORWARDED_PROTO).filter(|scheme| *scheme == "https").unwrap_or("http");
+    let sent = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = said(FORWARDED_HOST).or(sent).filter(|host| host.parse::<Authority>().is_ok())?;
+    HeaderValue::from_str(&format!("{scheme}://{host}{path}")).ok()
+}
+
+/// What the caller is told, by the service or by us: otherwise a browser could not read our own 401.
+pub(super) fn to_downstream(response: &mut ResponseHeader, request: &RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    response.insert_header(REQUEST_ID, ctx.id.header())?;
+    let Some(cors) = ctx.cors() else { return Ok(()) };
+    if cors.varies() && !response.headers.contains_key(header::ACCESS_CONTROL_ALLOW_METHODS) {
+        // Also for origins that are not allowed, or a cache would hand one origin's answer to another.
+        response.append_header(header::VARY, HeaderValue::from_static("Origin"))?;
+    }
+    for (name, value) in cors.headers_for(&request.headers) {
+        response.insert_header(name, value)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_proxies_are_known_in_every_spelling() {
+        for name in ["x-forwarded-for", "x_forwarded_for", "x-forwarded-anything", "forwarded", "x_real_ip", "x-request_id"] {
+            assert!(is_word_of_a_proxy(name), "{name}");
+        }
+        for name in ["x-forward", "x-forwarde", "forwarded-x", "host", "x-real-ip2"] {
+            assert!(!is_word_of_a_proxy(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Proxy: the life of one request. The only module that turns a decision into bytes.
+//!
+//! [`Gateway`] is pingora's phases, `admission` the questions before a request may go upstream, `RequestCtx` what is
+//! known so far, `attempt` one try against one endpoint, `headers` what we add and take away, [`Rejection`] every way
+//! to say no.
+
+mod admission;
+mod attempt;
+mod client;
+mod ctx;
+mod gateway;
+mod headers;
+mod rejection;
+mod reply;
+mod strict;
+
+pub use gateway::Gateway;
+pub use rejection::{Rejection, TimeoutKind};

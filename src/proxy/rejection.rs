@@ -1,0 +1,202 @@
+//! Every way the gateway says no, and the one place that says it.
+
+use crate::{
+    auth::{AuthError, Forbidden},
+    observability::RequestId,
+    routing::TargetError,
+    types::Reply,
+    upstream::NoEndpoint,
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use pingora::{ErrorSource, ErrorType as Type, prelude::Error};
+use serde::Serialize;
+
+/// A refusal. `Display` is for the caller and carries nothing the caller should not know.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// The request target or the `Host` cannot be read in one way only.
+    #[error(transparent)]
+    BadTarget(#[from] TargetError),
+    /// What pingora refused to read or forward.
+    #[error("the request is malformed")]
+    BadRequest,
+    /// Longer than `max_target`.
+    #[error("the request target is too long")]
+    TargetTooLong,
+    /// More than `max_headers`.
+    #[error("the request has too many headers")]
+    TooManyHeaders,
+    /// Above `max_header` or `max_headers_total`.
+    #[error("the headers of the request are too large")]
+    HeadersTooLarge,
+    /// Nothing in the table.
+    #[error("nothing is found at this path")]
+    NoRoute,
+    /// The path exists, for these methods only.
+    #[error("the method is not allowed here")]
+    MethodNotAllowed(Vec<Method>),
+    /// No token, or none that counts.
+    #[error(transparent)]
+    Unauthenticated(#[from] AuthError),
+    /// A token, and not enough.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    /// Above `max_body`.
+    #[error("the body of the request is too large")]
+    BodyTooLarge,
+    /// The caller took too long.
+    #[error("the request took too long")]
+    RequestTimeout,
+    /// No endpoint that has not been asked.
+    #[error("the service is not available")]
+    NoEndpoint(#[from] NoEndpoint),
+    /// No connection came about.
+    #[error("the service is not available")]
+    ConnectFailed,
+    /// The service's answer was none, or was cut.
+    #[error("the service gave an unusable answer")]
+    BadGateway,
+    /// The service took too long.
+    #[error("the service took too long")]
+    UpstreamTimeout(TimeoutKind),
+    /// The caller left before the answer was complete.
+    #[error("the caller closed the connection")]
+    ClientGone,
+    /// A fault of the gateway's own.
+    #[error("the gateway failed; its log says why under this request_id")]
+    Internal,
+}
+
+/// Which of the timeouts of the file struck. For the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutKind {
+    /// `timeouts.connect`.
+    Connect,
+    /// `timeouts.attempt`.
+    Attempt,
+    /// `timeouts.request`.
+    Request,
+    /// `timeouts.idle`.
+    Idle,
+}
+
+impl TimeoutKind {
+    /// As it stands in the log line.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Connect => "timeouts.connect struck",
+            Self::Attempt => "timeouts.attempt struck",
+            Self::Request => "timeouts.request struck",
+            Self::Idle => "timeouts.idle struck",
+        }
+    }
+}
+
+/// `application/problem+json` (RFC 9457); the front end reads `detail`.
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    request_id: &'a str,
+}
+
+impl Rejection {
+    /// A stable name: metric label, log field, `code` in the body. docs/errors.md lists all.
+    pub fn code(&self) -> &'static str {
+        self.code_and_status().0
+    }
+
+    /// The status of the response.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.code_and_status().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn code_and_status(&self) -> (&'static str, u16) {
+        match self {
+            Self::BadTarget(error) => (target_code(error), 400),
+            Self::BadRequest => ("bad_request", 400),
+            Self::TargetTooLong => ("target_too_long", 414),
+            Self::TooManyHeaders => ("too_many_headers", 431),
+            Self::HeadersTooLarge => ("headers_too_large", 431),
+            Self::NoRoute => ("no_route", 404),
+            Self::MethodNotAllowed(_) => ("method_not_allowed", 405),
+            Self::Unauthenticated(error) => (error.code(), 401),
+            Self::Forbidden(_) => ("forbidden", 403),
+            Self::BodyTooLarge => ("body_too_large", 413),
+            Self::RequestTimeout => ("request_timeout", 408),
+            Self::NoEndpoint(_) => ("no_endpoint", 503),
+            Self::ConnectFailed => ("connect_failed", 503),
+            Self::BadGateway => ("bad_gateway", 502),
+            Self::UpstreamTimeout(_) => ("upstream_timeout", 504),
+            Self::ClientGone => ("client_gone", 499),
+            Self::Internal => ("internal", 500),
+        }
+    }
+
+    /// What an error of pingora's means to the caller.
+    pub(super) fn meant_by(error: &Error) -> Self {
+        use ErrorSource::{Downstream, Upstream};
+        match (error.esource(), error.etype()) {
+            (Downstream, Type::ReadTimedout | Type::WriteTimedout) => Self::RequestTimeout,
+            (Downstream, Type::ConnectionClosed | Type::ReadError | Type::WriteError) => Self::ClientGone,
+            (Downstream, _) => Self::BadRequest,
+            (_, Type::ConnectTimedout | Type::TLSHandshakeTimedout) => Self::UpstreamTimeout(TimeoutKind::Connect),
+            (_, Type::ReadTimedout | Type::WriteTimedout) => Self::UpstreamTimeout(TimeoutKind::Idle),
+            (_, Type::ConnectRefused | Type::ConnectNoRoute | Type::ConnectError | Type::SocketError) => {
+                Self::ConnectFailed
+            }
+            (Upstream, _) => Self::BadGateway,
+            // pingora gives a head it will not forward (`Connection: host`) no source, only a status.
+            (_, Type::HTTPStatus(400) | Type::InvalidHTTPHeader) => Self::BadRequest,
+            _ => Self::Internal,
+        }
+    }
+
+    /// What the log line says beyond the code.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::UpstreamTimeout(kind) => Some(kind.reason()),
+            Self::Unauthenticated(error) => Some(error.reason()),
+            _ => None,
+        }
+    }
+
+    /// The answer.
+    pub(super) fn reply(&self, id: &RequestId) -> Reply {
+        let status = self.status();
+        let problem = Problem {
+            title: status.canonical_reason().unwrap_or("Client Closed Request"),
+            status: status.as_u16(),
+            code: self.code(),
+            detail: &self.to_string(),
+            request_id: id.as_str(),
+        };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let reply = Reply::new(status, "application/problem+json", body);
+        match self {
+            Self::Unauthenticated(error) => {
+                reply.header(header::WWW_AUTHENTICATE, HeaderValue::from_static(error.www_authenticate()))
+            }
+            Self::MethodNotAllowed(methods) => reply.header(header::ALLOW, allow(methods)),
+            _ => reply,
+        }
+    }
+}
+
+fn target_code(error: &TargetError) -> &'static str {
+    match error {
+        TargetError::Form => "bad_target",
+        TargetError::Encoding => "bad_encoding",
+        TargetError::Character => "bad_character",
+        TargetError::EncodedSlash => "encoded_slash",
+        TargetError::Ambiguous => "ambiguous_path",
+        TargetError::Host => "bad_host",
+    }
+}
+
+fn allow(methods: &[Method]) -> HeaderValue {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static(""))
+}

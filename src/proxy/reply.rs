@@ -1,0 +1,43 @@
+//! How an answer of ours becomes bytes, and what every answer goes through.
+
+use super::{Rejection, ctx::RequestCtx, headers};
+use crate::types::Reply;
+use http::{Method, StatusCode, header};
+use pingora::{http::ResponseHeader, prelude::Result, proxy::Session};
+
+/// Refuse, and say that the request is answered.
+pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, rejection: Rejection) -> Result<bool> {
+    let answer = rejection.reply(&ctx.id);
+    // Kept for the log; the error is for phases that cannot answer.
+    drop(ctx.refuse(rejection));
+    send(session, ctx, answer).await
+}
+
+/// Answer, and say that the request is answered.
+pub(super) async fn send(session: &mut Session, ctx: &mut RequestCtx, answer: Reply) -> Result<bool> {
+    let mut response = ResponseHeader::build(answer.status, Some(answer.headers.len() + 8))?;
+    for (name, value) in answer.headers {
+        response.append_header(name, value)?;
+    }
+    // RFC 9110 section 8.6: none with 204; with 304 it would speak of another body.
+    let empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status);
+    if !empty {
+        response.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
+    }
+    prepare(session, &mut response, ctx)?;
+    let bodiless = empty || answer.body.is_empty() || session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(response), bodiless).await?;
+    if !bodiless {
+        session.write_response_body(Some(answer.body), true).await?;
+    }
+    Ok(true)
+}
+
+/// What every answer goes through, ours and the service's.
+pub(super) fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
+    // Both: the drain switch is ours, the other is pingora's own word for a request that began before it.
+    if ctx.snapshot.process.is_leaving() || session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    }
+    headers::to_downstream(response, session.req_header(), ctx)
+}

@@ -1,0 +1,20 @@
+//! Runtime: the configuration compiled into what a request needs.
+//!
+//! Two lifetimes, kept apart: a [`Snapshot`] is immutable and replaced whole by a reload; [`Process`] holds what is
+//! learned and counted, as long as the process lives. A request pins the snapshot it began with.
+
+mod headers;
+mod listener;
+mod live;
+mod process;
+mod redirect;
+mod route;
+mod snapshot;
+
+pub use headers::HeaderEdits;
+pub use listener::Listener;
+pub use live::Live;
+pub use process::Process;
+pub use redirect::Redirect;
+pub use route::{Action, Route};
+pub use snapshot::{RouteIndex, ServiceIndex, Snapshot};

@@ -1,0 +1,130 @@
+use super::{HeaderEdits, Redirect, ServiceIndex, snapshot::Problem};
+use crate::{
+    auth::{Access, RouteAuth},
+    config::{Config, RouteConfig},
+    cors::Cors,
+    resilience::{RetryPolicy, Timeouts},
+    routing::{EncodedSlash, Pattern, Rewrite},
+    types::{Reply, RouteId},
+};
+use http::{HeaderValue, StatusCode, header};
+
+/// A route with its policies resolved: nothing is looked up by name after this.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub id: RouteId,
+    /// Which requests it takes; kept for what a rewrite or a redirect reads out of the path.
+    pub pattern: Pattern,
+    /// What it does.
+    pub action: Action,
+    /// Whether a token is needed.
+    pub auth: RouteAuth,
+    /// Which roles, permissions and claims are needed.
+    pub access: Access,
+    /// From which origins, where the route says so itself.
+    pub cors: OwnCors,
+    /// What the service gets as path.
+    pub rewrite: Option<Rewrite>,
+    /// What `%2F` means here.
+    pub encoded_slash: EncodedSlash,
+    /// Changes before it is forwarded.
+    pub request_headers: HeaderEdits,
+    /// Changes of the service's answer.
+    pub response_headers: HeaderEdits,
+    /// Largest body of a request, in bytes.
+    pub max_body: u64,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Whether another endpoint is asked.
+    pub retry: RetryPolicy,
+}
+
+/// `cors:` of a route.
+#[derive(Debug)]
+pub enum OwnCors {
+    /// Not given: as at the top level.
+    General,
+    /// Given, and no origin is allowed.
+    Nobody,
+    /// Given.
+    Policy(Box<Cors>),
+}
+
+/// What a route does with a request that was let in.
+#[derive(Debug)]
+pub enum Action {
+    /// Ask a service.
+    Forward(ServiceIndex),
+    /// Send the caller elsewhere.
+    Redirect(Redirect),
+    /// Answer at once.
+    Respond(Reply),
+}
+
+impl Route {
+    /// Compile one route; problems are named below it. `service` is where its service stands in the snapshot.
+    pub(super) fn build(config: &Config, route: &RouteConfig, pattern: Pattern, service: Option<ServiceIndex>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut note = |pointer: String, reason: String| problems.push((pointer, reason));
+        let action = action(route, &pattern, service).map_err(|(pointer, reason)| note(pointer, reason)).ok();
+        let access = Access::build(&route.access);
+        let access = access.map_err(|(index, key, reason)| note(format!("/access/{index}/{key}"), reason)).ok();
+        let cors = own_cors(route).map_err(|(pointer, reason)| note(pointer, reason)).ok();
+        let rewrite = route.rewrite.as_ref().map(|rewrite| Rewrite::build(rewrite, &pattern)).transpose();
+        let rewrite = rewrite.map_err(|reason| note("/rewrite".to_owned(), reason)).ok();
+        let mut edits = |key: &str, section| HeaderEdits::build(section).map_err(|(pointer, reason)| note(format!("/{key}{pointer}"), reason)).ok();
+        let request_headers = edits("request_headers", &route.request_headers);
+        let response_headers = edits("response_headers", &route.response_headers);
+        let (Some(action), Some(access), Some(cors), Some(rewrite), Some(request_headers), Some(response_headers)) =
+            (action, access, cors, rewrite, request_headers, response_headers)
+        else {
+            return Err(problems);
+        };
+        let from = route.service.as_ref().and_then(|id| config.services.get(id));
+        let own = from.map(|service| service.timeouts).unwrap_or_default();
+        let retry = route.retry.or_else(|| from.and_then(|service| service.retry)).unwrap_or_default();
+        Ok(Self {
+            id: route.id.clone(),
+            action,
+            auth: route.auth,
+            access,
+            cors,
+            rewrite,
+            encoded_slash: route.encoded_slash,
+            request_headers,
+            response_headers,
+            max_body: route.max_body.unwrap_or(config.max_body).get(),
+            timeouts: Timeouts::resolve(&config.timeouts, &own, &route.timeouts),
+            retry: RetryPolicy::new(retry),
+            pattern,
+        })
+    }
+}
+
+fn action(route: &RouteConfig, pattern: &Pattern, service: Option<ServiceIndex>) -> Result<Action, Problem> {
+    match (service, &route.redirect, &route.respond) {
+        (Some(service), None, None) => Ok(Action::Forward(service)),
+        (None, Some(redirect), None) => Redirect::build(redirect, pattern)
+            .map(Action::Redirect)
+            .map_err(|(key, reason)| (format!("/redirect{key}"), reason)),
+        (None, None, Some(respond)) => {
+            let status = StatusCode::from_u16(respond.status);
+            let status = status.map_err(|_| ("/respond/status".to_owned(), "not a status; use 200 to 599".to_owned()))?;
+            let kind = HeaderValue::from_str(&respond.content_type);
+            let kind = kind.map_err(|_| ("/respond/content_type".to_owned(), "not a media type; write text/plain".to_owned()))?;
+            let reply = Reply { body: respond.body.clone().into(), ..Reply::empty(status) };
+            Ok(Action::Respond(reply.header(header::CONTENT_TYPE, kind)))
+        }
+        _ => Err((String::new(), "a route needs exactly one of service, redirect and respond".to_owned())),
+    }
+}
+
+fn own_cors(route: &RouteConfig) -> Result<OwnCors, Problem> {
+    let Some(config) = &route.cors else { return Ok(OwnCors::General) };
+    match Cors::build(config) {
+        Ok(Some(cors)) => Ok(OwnCors::Policy(Box::new(cors))),
+        Ok(None) => Ok(OwnCors::Nobody),
+        Err(error) => Err((format!("/cors/{}", error.key), error.reason)),
+    }
+}

@@ -1,0 +1,252 @@
+use super::{
+    Listener, Process, Route,
+    route::OwnCors,
+};
+use crate::{
+    auth::{Authenticator, RouteAuth},
+    config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
+    cors::Cors,
+    own::{Pages, RouteDoc, ServiceState, State},
+    routing::{Found, Pattern, Table, Target},
+    types::Pinned,
+    upstream::{Health, Service},
+};
+use http::{HeaderMap, Method};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// Everything a request can ask for. Immutable; built whole or not at all.
+pub struct Snapshot {
+    /// Counts reloads, from 1.
+    pub generation: u64,
+    /// Checks callers.
+    pub auth: Authenticator,
+    /// The gateway's own pages.
+    pub pages: Pages,
+    /// Longest silence on a caller's connection within a request.
+    pub idle: Duration,
+    /// Where everything stands in the file.
+    pub sources: SourceMap,
+    /// The file it was compiled from.
+    pub config: Arc<Config>,
+    /// What outlives this snapshot.
+    pub process: Arc<Process>,
+    listeners: Box<[Listener]>,
+    cors: Option<Cors>,
+    table: Table<RouteIndex>,
+    routes: Box<[Route]>,
+    services: Box<[Arc<Service>]>,
+}
+
+/// A route of a snapshot: its place in the file. Meaningless in any other snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteIndex(usize);
+
+/// A service of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceIndex(usize);
+
+/// A JSON pointer into the file, and what is wrong there.
+pub(super) type Problem = (String, String);
+
+impl Snapshot {
+    /// Compile a configuration. `previous` lends what needs not be made anew; `process` what was learned.
+    pub(super) fn build(
+        loaded: &Loaded,
+        previous: Option<&Pinned<Snapshot>>,
+        process: Arc<Process>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut problems = previous.map_or_else(Vec::new, |old| needs_restart(&old.config, &loaded.config));
+        let parts = Parts::build(&loaded.config, previous, &process, &mut problems);
+        match parts {
+            Some(parts) if problems.is_empty() => Ok(Self {
+                generation: previous.map_or(1, |old| old.generation + 1),
+                auth: parts.auth,
+                pages: pages(&loaded.config),
+                idle: parts.idle,
+                sources: loaded.sources.clone(),
+                config: loaded.config.clone(),
+                process,
+                listeners: loaded.config.listeners.iter().map(Listener::build).collect(),
+                cors: parts.cors,
+                table: parts.table,
+                routes: parts.routes.into(),
+                services: parts.services.into(),
+            }),
+            _ => {
+                let error = |(pointer, reason): Problem| loaded.sources.error(&pointer, reason);
+                let mut errors: Vec<_> = problems.into_iter().map(error).collect();
+                errors.sort_by(|a, b| a.place.cmp(&b.place));
+                Err(ConfigErrors(errors))
+            }
+        }
+    }
+
+    /// A listener by its place in the file.
+    pub fn listener(&self, index: usize) -> Option<&Listener> {
+        self.listeners.get(index)
+    }
+
+    /// Which route a target belongs to with `method`.
+    pub fn find(&self, target: &Target, method: &Method, headers: &HeaderMap) -> Found<'_, RouteIndex> {
+        self.table.find(target, method, headers)
+    }
+
+    /// A route that [`Snapshot::find`] found.
+    pub fn route(&self, index: RouteIndex) -> Option<&Route> {
+        self.routes.get(index.0)
+    }
+
+    /// The policy of a route; the general one where there is none or where it says nothing.
+    pub fn cors_of(&self, route: Option<RouteIndex>) -> Option<&Cors> {
+        match route.and_then(|index| self.route(index)).map(|route| &route.cors) {
+            Some(OwnCors::Policy(cors)) => Some(cors),
+            Some(OwnCors::Nobody) => None,
+            Some(OwnCors::General) | None => self.cors.as_ref(),
+        }
+    }
+
+    /// The service of a route that forwards.
+    pub fn service(&self, index: ServiceIndex) -> Option<&Arc<Service>> {
+        self.services.get(index.0)
+    }
+
+    /// All services, by name.
+    pub fn services(&self) -> &[Arc<Service>] {
+        &self.services
+    }
+}
+
+impl Snapshot {
+    /// What the health pages tell.
+    pub fn state(&self) -> State {
+        let services = self.services.iter().map(|service| (service.id.to_string(), state(service)));
+        State { leaving: self.process.is_leaving(), services: services.collect() }
+    }
+}
+
+fn state(service: &Service) -> ServiceState {
+    let health = service.health();
+    match health.status {
+        Health::Unknown => ServiceState::Unknown,
+        Health::Healthy => ServiceState::Healthy(health.response_time),
+        Health::Unhealthy => ServiceState::Unhealthy(health.error.unwrap_or("unknown")),
+    }
+}
+
+fn pages(config: &Config) -> Pages {
+    let doc = |route: &RouteConfig| RouteDoc {
+        id: route.id.to_string(),
+        service: route.service.as_ref().map(ToString::to_string),
+        path: route.r#match.path.clone(),
+        methods: route.r#match.methods.clone(),
+        public: route.auth == RouteAuth::Public,
+        roles: route.access.iter().flat_map(|rule| rule.any_role.iter().chain(rule.all_roles.iter())).cloned().collect(),
+    };
+    let docs = config.own.docs.then(|| config.routes.iter().map(doc).collect());
+    Pages::build(&config.server.name, &config.server.version, docs)
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot(generation {})", self.generation)
+    }
+}
+
+/// What can fail while a snapshot is built.
+struct Parts {
+    auth: Authenticator,
+    cors: Option<Cors>,
+    idle: Duration,
+    table: Table<RouteIndex>,
+    routes: Vec<Route>,
+    services: Vec<Arc<Service>>,
+}
+
+impl Parts {
+    /// Every problem of every part is noted; `None` if there was one.
+    fn build(
+        config: &Config,
+        previous: Option<&Pinned<Snapshot>>,
+        process: &Process,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
+        let auth = Authenticator::build(&config.auth, previous.map(|old| &old.auth));
+        let auth = auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
+        let cors = Cors::build(&config.cors);
+        let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
+        let services = services(config, previous, process, problems);
+        let (table, routes) = routes(config, problems);
+        let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
+        Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services })
+    }
+}
+
+fn services(
+    config: &Config,
+    previous: Option<&Pinned<Snapshot>>,
+    process: &Process,
+    problems: &mut Vec<Problem>,
+) -> Vec<Arc<Service>> {
+    let mut services = Vec::new();
+    for (id, section) in &config.services {
+        let before = previous.and_then(|old| old.services.iter().find(|service| service.id == *id));
+        match Service::build(id.clone(), section, &config.health, before.map(|service| &**service), &process.upstream) {
+            Ok(service) => services.push(Arc::new(service)),
+            Err(found) => {
+                let below = found.into_iter().map(|(pointer, reason)| (format!("/services/{id}{pointer}"), reason));
+                problems.extend(below);
+            }
+        }
+    }
+    services
+}
+
+fn routes(config: &Config, problems: &mut Vec<Problem>) -> (Option<Table<RouteIndex>>, Vec<Route>) {
+    let (mut routes, mut patterns) = (Vec::new(), Vec::new());
+    for (index, route) in config.routes.iter().enumerate() {
+        let below = |pointer: &str| format!("/routes/{index}{pointer}");
+        let pattern = match Pattern::parse(&route.r#match) {
+            Ok(pattern) => pattern,
+            Err(error) => {
+                problems.push((below(&format!("/match/{}", error.key)), error.reason));
+                continue;
+            }
+        };
+        if let Some(page) = Pages::shadowed_by(&route.r#match.path) {
+            problems.push((below("/match/path"), format!("{page} is the gateway's own; choose another path")));
+        }
+        let service = route.service.as_ref().and_then(|id| config.services.keys().position(|known| known == id));
+        patterns.push((pattern.clone(), RouteIndex(index)));
+        match Route::build(config, route, pattern, service.map(ServiceIndex)) {
+            Ok(route) => routes.push(route),
+            Err(found) => problems.extend(found.into_iter().map(|(pointer, reason)| (below(&pointer), reason))),
+        }
+    }
+    let name = |index: RouteIndex| config.routes.get(index.0).map_or("?", |route| route.id.as_str());
+    let table = Table::build(patterns).map_err(|conflicts| {
+        problems.extend(conflicts.into_iter().map(|conflict| {
+            let reason = format!("never reached, because route {} takes the same requests; remove or change one", name(conflict.first));
+            (format!("/routes/{}/match", conflict.second.0), reason)
+        }));
+    });
+    (table.ok(), routes)
+}
+
+/// Sockets, threads and folders are made once. Everything else may change under traffic.
+fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let addresses = |config: &Config| -> Vec<_> { config.listeners.iter().map(|listener| (listener.address.clone(), listener.head_timeout)).collect() };
+    let mut check = |same: bool, pointer: &str| {
+        if !same {
+            problems.push((pointer.to_owned(), "cannot change while the gateway runs; restart it to change this".to_owned()));
+        }
+    };
+    check(addresses(old) == addresses(new), "/listeners");
+    check(old.admin.address == new.admin.address, "/admin/address");
+    let (old, new) = (&old.server, &new.server);
+    check((old.threads, old.default_threads) == (new.threads, new.default_threads), "/server/threads");
+    check(old.run_dir == new.run_dir, "/server/run_dir");
+    check(old.upstream_idle_connections == new.upstream_idle_connections, "/server/upstream_idle_connections");
+    check((old.drain.pause, old.drain.deadline) == (new.drain.pause, new.drain.deadline), "/server/drain");
+    problems
+}

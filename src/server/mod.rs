@@ -1,0 +1,153 @@
+//! Server: the process. Sockets, signals, background work; wires the modules together.
+
+mod drain;
+mod reload;
+mod run_dir;
+mod signals;
+mod sockets;
+mod threads;
+
+use crate::{
+    config::{Config, ConfigErrors, Loaded},
+    connection::Front,
+    observability::AccessLog,
+    proxy::Gateway,
+    runtime::{Live, Process},
+    upstream::Watch,
+};
+use async_trait::async_trait;
+use drain::Drain;
+use pingora::{
+    proxy::http_proxy,
+    server::{RunArgs, Server, ShutdownWatch, configuration::ServerConf},
+    services::{
+        background::{BackgroundService, background_service},
+        listening::Service,
+    },
+};
+use reload::Reload;
+pub use reload::Source;
+use run_dir::RunDir;
+use signals::Signals;
+pub use signals::survive_early as survive_early_signals;
+use sockets::{OnSockets, Sockets};
+use std::{fs::File, io, os::fd::AsFd, process, sync::Arc, time::Duration};
+
+/// Retries that pingora itself allows; above the 8 that `retry.attempts` can be, which decides.
+const PINGORA_RETRIES: usize = 16;
+
+/// How long the last lines of the access log may take at the end.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The file is wrong: exit 78.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// The machine would not have it: exit 1.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Run until a signal ends the process. `started` hears the addresses that are listened on.
+///
+/// # Errors
+/// Nothing was started, and the error says why.
+pub fn run(loaded: Loaded, source: Source, started: impl FnOnce(&[String])) -> Result<(), StartError> {
+    die_with_a_service();
+    warn(&loaded);
+    let config = loaded.config.clone();
+    let process = Process::new(AccessLog::start(stdout()?)?);
+    let live = Live::start(&loaded, process.clone())?;
+    let sockets = Sockets::bind(&config.listeners)?;
+    let run_dir = Arc::new(RunDir::open(&config.server.run_dir));
+    let mut server = build(&config, &live, &sockets);
+    let deadline = config.server.drain.deadline.get();
+    let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
+    server.add_service(background_service("drain", drain));
+    server.add_service(background_service("reload", Reload { source, live: live.clone() }));
+    log::info!(
+        "{} {} serves on {} with {} worker threads",
+        config.server.name,
+        config.server.version,
+        sockets.addresses().join(", "),
+        threads::workers(&config.server),
+    );
+    started(sockets.addresses());
+    let pause = config.server.drain.pause.get();
+    server.run(RunArgs { shutdown_signal: Box::new(Signals { process: process.clone(), pause }) });
+    process.access_log.flush(LAST_LINES);
+    run_dir.clean();
+    Ok(())
+}
+
+fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
+    let mut server = empty(config);
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
+        let front = Front::new(proxy, listener.head_timeout.get());
+        let service = Service::new(format!("listener {index}"), front);
+        server.add_service(OnSockets::new(service, sockets.clone(), index));
+    }
+    server.add_service(background_service("upstream", Upstream(live.clone())));
+    server
+}
+
+fn empty(config: &Config) -> Server {
+    let conf = ServerConf {
+        threads: threads::workers(&config.server),
+        // One runtime per thread: measured cheaper than stealing (performance notes, 4).
+        work_stealing: false,
+        max_retries: PINGORA_RETRIES,
+        // Per thread here, in all in the file.
+        upstream_keepalive_pool_size: config.server.upstream_idle_connections.div_ceil(threads::workers(&config.server)).max(1),
+        // `drain` ends the process earlier, as soon as nothing is in flight.
+        grace_period_seconds: Some(config.server.drain.deadline.get().as_secs() + 5),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    };
+    // Not `Server::new` and then assigning: parts of the server read what the constructor was given.
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    server
+}
+
+/// Said once, and not again with every reload of the same file.
+fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        log::warn!("{warning}");
+    }
+}
+
+/// Not `io::stdout`, which has a lock and a buffer of its own.
+fn stdout() -> io::Result<File> {
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// pingora starts services in tasks of their own: one that panics would leave a process that serves nothing.
+fn die_with_a_service() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        if name.starts_with("service") {
+            process::exit(1);
+        }
+    }));
+}
+
+/// Keeps what is known about endpoints up to date.
+struct Upstream(Live);
+
+#[async_trait]
+impl BackgroundService for Upstream {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let live = self.0.clone();
+        let services = move || live.pin().services().to_vec();
+        tokio::select! {
+            () = Watch::default().run(services, self.0.changes()) => (),
+            _ = shutdown.changed() => (),
+        }
+    }
+}

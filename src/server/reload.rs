@@ -1,0 +1,71 @@
+use crate::{
+    config::{Config, ConfigErrors, Loaded},
+    runtime::Live,
+};
+use async_trait::async_trait;
+use pingora::{server::ShutdownWatch, services::background::BackgroundService};
+use std::path::PathBuf;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
+};
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file, or a folder of files.
+    Path(PathBuf),
+    /// The text of the variable `EDGEWAY_CONFIG`.
+    Environment,
+    /// Nothing that could change: the demo's.
+    Fixed(Box<Loaded>),
+}
+
+impl Source {
+    /// Read it, as it is now.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(&self) -> Result<Loaded, ConfigErrors> {
+        match self {
+            Self::Path(path) => Config::load(path),
+            Self::Environment => Config::from_environment(),
+            Self::Fixed(loaded) => Ok((**loaded).clone()),
+        }
+    }
+}
+
+/// Rereads the configuration on SIGHUP, away from the request threads. A bad file changes nothing.
+pub(super) struct Reload {
+    pub(super) source: Source,
+    pub(super) live: Live,
+}
+
+#[async_trait]
+impl BackgroundService for Reload {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload().await,
+                _ = shutdown.changed() => return,
+            }
+        }
+    }
+}
+
+impl Reload {
+    async fn reload(&self) {
+        let (source, live) = (self.source.clone(), self.live.clone());
+        let outcome = spawn_blocking(move || {
+            let loaded = source.load()?;
+            super::warn(&loaded);
+            live.reload(&loaded)
+        });
+        match outcome.await {
+            Ok(Ok(generation)) => log::info!("reloaded: generation {generation} serves"),
+            Ok(Err(errors)) => log::error!("reload refused, the running configuration stays:\n{errors}"),
+            Err(panic) => log::error!("reload refused, the running configuration stays: {panic}"),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+use crate::config::ListenerConfig;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use pingora::{
+    apps::ServerApp,
+    server::{Fds, ListenFds, ShutdownWatch},
+    services::listening::Service,
+};
+use std::{
+    io,
+    net::{TcpListener, ToSocketAddrs},
+    os::fd::IntoRawFd,
+    sync::Arc,
+};
+
+/// The listening sockets by address. Ours before pingora's: a port in use is one clear error here, and 30 s of retries
+/// and a panic there.
+#[derive(Clone)]
+pub(super) struct Sockets {
+    fds: ListenFds,
+    addresses: Arc<[String]>,
+}
+
+impl Sockets {
+    /// Bind every address now, or name the one that cannot be had.
+    pub(super) fn bind(listeners: &[ListenerConfig]) -> io::Result<Self> {
+        let mut fds = Fds::new();
+        let mut addresses = Vec::new();
+        for listener in listeners {
+            let wanted = listener.address.to_string();
+            let socket = bind(&wanted).map_err(|error| io::Error::new(error.kind(), explain(&wanted, &error)))?;
+            let address = socket.local_addr()?.to_string();
+            fds.add(address.clone(), socket.into_raw_fd());
+            addresses.push(address);
+        }
+        Ok(Self { fds: Arc::new(Mutex::new(fds)), addresses: addresses.into() })
+    }
+
+    /// What is listened on, in the order of the file; with real ports where the file says 0.
+    pub(super) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+}
+
+fn bind(address: &str) -> io::Result<TcpListener> {
+    let all: Vec<_> = address.to_socket_addrs()?.collect();
+    let socket = TcpListener::bind(all.as_slice())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn explain(address: &str, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process listens there: stop it, or choose another port",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a capability: choose 8080",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has this address: use 0.0.0.0",
+        _ => "",
+    };
+    format!("cannot listen on {address}: {error}{advice}")
+}
+
+/// A service that listens on our sockets instead of those pingora would open.
+pub(super) struct OnSockets<A> {
+    service: Service<A>,
+    sockets: Sockets,
+}
+
+impl<A> OnSockets<A> {
+    /// `service` accepts on the socket of listener `index`.
+    pub(super) fn new(mut service: Service<A>, sockets: Sockets, index: usize) -> Self
+    where
+        A: ServerApp + Send + Sync + 'static,
+    {
+        if let Some(address) = sockets.addresses.get(index) {
+            service.add_tcp(address);
+        }
+        Self { service, sockets }
+    }
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> pingora::services::Service for OnSockets<A> {
+    async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
+        self.service.start_service(Some(self.sockets.fds.clone()), shutdown, listeners_per_fd).await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+}

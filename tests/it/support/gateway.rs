@@ -1,0 +1,181 @@
+use super::{Client, Response, SECRET, http, within_patience};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::Mutex,
+};
+use tempfile::TempDir;
+
+/// How a run of the binary ended.
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The binary, with an environment that holds nothing of the machine's.
+pub fn edgeway(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edgeway"));
+    command.current_dir(folder).env_clear().env("PATH", "/usr/bin:/bin").env("RUN_DIR", folder.join("run"));
+    command
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// A running gateway in a folder of its own. Ends with the test.
+pub struct Gateway {
+    folder: TempDir,
+    child: Mutex<Child>,
+    pub address: SocketAddr,
+}
+
+impl Gateway {
+    /// Start with these sections; server, listeners and auth are added where they are not given.
+    pub fn start(sections: &str) -> Self {
+        Self::start_with(sections, &[])
+    }
+
+    /// As [`Gateway::start`], with variables.
+    pub fn start_with(sections: &str, variables: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("edgeway.yaml");
+        fs::write(&file, whole(sections, folder.path())).unwrap();
+        Self::start_file(folder, &file, variables)
+    }
+
+    /// Start with a file as it is.
+    pub fn start_file(folder: TempDir, file: &Path, variables: &[(&str, &str)]) -> Self {
+        let output = |name: &str| File::create(folder.path().join(name)).unwrap();
+        let mut command = edgeway(folder.path());
+        command.args(["run", "--config"]).arg(file).envs(variables.iter().copied());
+        let child = command.stdin(Stdio::null()).stdout(output("access.log")).stderr(output("err.log")).spawn().unwrap();
+        let mut gateway = Self { folder, child: Mutex::new(child), address: ([127, 0, 0, 1], 0).into() };
+        let mut address = None;
+        let started = within_patience(|| {
+            address = gateway.listening();
+            address.is_some() || gateway.exit_code().is_some()
+        });
+        assert!(started, "not started:\n{}", gateway.stderr());
+        gateway.address = address.unwrap_or_else(|| panic!("ended at its start:\n{}", gateway.stderr()));
+        gateway
+    }
+
+    /// The first address of the line that says where it serves.
+    fn listening(&self) -> Option<SocketAddr> {
+        let text = self.stderr();
+        let (_, rest) = text.split_once(" serves on ")?;
+        let (address, _) = rest.split_once([',', ' '])?;
+        let address: SocketAddr = address.parse().ok()?;
+        let ip = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
+        Some((ip, address.port()).into())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.path("err.log")).unwrap_or_default()
+    }
+
+    /// Replace the sections of the file; nothing is reloaded yet.
+    pub fn rewrite(&self, sections: &str) {
+        let draft = self.path("draft.yaml");
+        fs::write(&draft, whole(sections, self.folder.path())).unwrap();
+        fs::rename(draft, self.path("edgeway.yaml")).unwrap();
+    }
+
+    /// SIGHUP, and wait until it is dealt with: `true` when the new configuration serves.
+    pub fn reload(&self) -> bool {
+        let count = |text: &str| text.matches("reloaded: ").count() + text.matches("reload refused").count();
+        let before = self.stderr();
+        self.signal(Signal::SIGHUP);
+        assert!(within_patience(|| count(&self.stderr()) > count(&before)), "no word of the reload:\n{}", self.stderr());
+        self.stderr().matches("reloaded: ").count() > before.matches("reloaded: ").count()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let id = self.child.lock().unwrap().id();
+        kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
+    }
+
+    /// `None` while it runs.
+    pub fn exit_code(&self) -> Option<i32> {
+        self.child.lock().unwrap().try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
+    pub fn wait_for_exit(&self) -> i32 {
+        assert!(within_patience(|| self.exit_code().is_some()), "it runs on:\n{}", self.stderr());
+        self.exit_code().unwrap()
+    }
+
+    /// A connection that is kept.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// `GET path` on a connection of its own, with more header lines.
+    pub fn get(&self, path: &str, headers: &[&str]) -> Response {
+        http::get(self.address, path, headers)
+    }
+
+    /// Any request on a connection of its own.
+    pub fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Response {
+        http::exchange(self.address, &http::text(method, path, headers, body))
+    }
+
+    /// Raw bytes on a connection of their own.
+    pub fn send(&self, bytes: &[u8]) -> Response {
+        http::exchange(self.address, bytes)
+    }
+
+    /// The lines of the access log so far.
+    pub fn access_log(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.path("access.log")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+
+    /// Wait for the line of the request with this id.
+    pub fn log_line(&self, id: &str) -> serde_json::Value {
+        let mut found = None;
+        let there = within_patience(|| {
+            found = self.access_log().into_iter().find(|line| line["request_id"] == id);
+            found.is_some()
+        });
+        assert!(there, "no line of {id}");
+        found.unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap();
+        _ = child.kill();
+        _ = child.wait();
+    }
+}
+
+/// What every file needs, where `sections` do not say it.
+fn whole(sections: &str, folder: &Path) -> String {
+    let mut text = String::new();
+    let mut add = |key: &str, section: String| {
+        if !sections.lines().any(|line| line.starts_with(&format!("{key}:"))) {
+            text.push_str(&section);
+        }
+    };
+    add("server", format!("server: {{ threads: 2, run_dir: {}/run, drain: {{ pause: 0s, deadline: 35s }} }}\n", folder.display()));
+    add("listeners", "listeners: [{ address: \"127.0.0.1:0\" }]\n".to_owned());
+    add("auth", format!("auth: {{ jwt: {{ algorithm: HS256, secret: {SECRET} }} }}\n"));
+    text + sections
+}

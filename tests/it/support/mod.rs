@@ -1,0 +1,36 @@
+//! What the tests need to drive the real binary: a gateway in a folder of its own, recording services, a client.
+
+mod gateway;
+mod http;
+mod token;
+mod upstream;
+
+pub use gateway::{Gateway, Outcome, edgeway};
+pub use http::{Client, Response, exchange, get};
+pub use token::{SECRET, bearer, token};
+pub use upstream::{Answer, Request, Upstream};
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longest wait for anything that must happen: wide, because the machines of tests are slow and shared.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ask again and again until `done`, or for [`PATIENCE`].
+pub fn within_patience(mut done: impl FnMut() -> bool) -> bool {
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
+        if done() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+/// A port that nobody listens on, for what must not be there.
+pub fn closed_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
