@@ -21,7 +21,7 @@ impl HeaderEdits {
             let value = HeaderValue::from_str(text).map_err(|_| at("not a header value; use visible ASCII".to_owned()))?;
             Ok((name(key).map_err(at)?, value))
         });
-        Ok(Self { remove: remove.collect::<Result<_, _>>()?, set: set.collect::<Result<_, _>>()? })
+        Ok(Self { remove: remove.collect::<Result<_, (String, String)>>()?, set: set.collect::<Result<_, (String, String)>>()? })
     }
 
     /// Change the head that a service gets.

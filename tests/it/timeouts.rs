@@ -1,0 +1,127 @@
+//! How long things may take.
+
+use super::support::{Answer, Gateway, Upstream};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+fn gateway(endpoints: &[&Upstream], timeouts: &str) -> Gateway {
+    let urls: Vec<String> = endpoints.iter().map(|upstream| format!("\"{}\"", upstream.url())).collect();
+    Gateway::start(&format!(
+        "timeouts: {{ {timeouts} }}\n\
+         services: {{ s: {{ endpoints: [{}], health: {{ probe: off }} }} }}\n\
+         routes: [{{ id: all, match: {{ path: /x/* }}, service: s, auth: public }}]\n",
+        urls.join(", ")
+    ))
+}
+
+#[test]
+fn a_hung_endpoint_costs_the_attempt_timeout_and_no_more() {
+    let (hung, well) = (Upstream::start(|_| Answer::Hang), Upstream::echo());
+    let gateway = gateway(&[&hung, &well], "attempt: 500ms, request: 20s");
+    // Round robin: one of two requests meets the hung one first.
+    for _ in 0..4 {
+        let since = Instant::now();
+        let response = gateway.get("/x/1", &[]);
+        assert_eq!(response.status, 200);
+        assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
+    }
+    let attempts: Vec<_> = hung.seen();
+    assert_eq!((attempts.len(), well.seen().len()), (2, 4));
+}
+
+#[test]
+fn what_nobody_answers_in_time_is_504_and_the_log_says_which_timeout_struck() {
+    let hung = Upstream::start(|_| Answer::Hang);
+    for (timeouts, reason) in [
+        ("request: 600ms", "timeouts.request struck"),
+        ("attempt: 600ms, request: 20s", "timeouts.attempt struck"),
+    ] {
+        let gateway = gateway(&[&hung], timeouts);
+        let since = Instant::now();
+        let response = gateway.get("/x/1", &[]);
+        assert_eq!((response.status, response.code().as_str()), (504, "upstream_timeout"), "{timeouts}");
+        assert!(since.elapsed() >= Duration::from_millis(550) && since.elapsed() < Duration::from_secs(10));
+        let line = gateway.log_line(response.header("x-request-id").unwrap());
+        assert_eq!((&line["reason"], &line["level"]), (&reason.into(), &"ERROR".into()));
+    }
+}
+
+#[test]
+fn a_post_that_may_have_been_seen_is_not_sent_twice() {
+    let hung = Upstream::start(|_| Answer::Hang);
+    let well = Upstream::start(|_| Answer::Hang);
+    let gateway = gateway(&[&hung, &well], "attempt: 300ms, request: 20s");
+    let response = gateway.request("POST", "/x/1", &[], "pay");
+    assert_eq!((response.status, response.code().as_str()), (504, "upstream_timeout"));
+    assert_eq!(hung.seen().len() + well.seen().len(), 1);
+}
+
+#[test]
+fn the_time_of_a_request_begins_when_it_has_arrived() {
+    let upstream = Upstream::start(|request| Answer::Text(request.body.clone()));
+    let gateway = gateway(&[&upstream], "request: 1s, idle: 20s");
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    let head = "POST /x/1 HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\nContent-Length: 6\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    // Slower than `request` in all, and never idle for long.
+    for byte in b"upload" {
+        std::thread::sleep(Duration::from_millis(300));
+        stream.write_all(&[*byte]).unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("upload"), "{answer}");
+}
+
+#[test]
+fn a_stream_may_take_longer_than_a_request() {
+    let upstream = Upstream::start(|_| {
+        // The head at once, the rest when the test's patience with `request` would long be over.
+        Answer::Raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n".to_owned())
+    });
+    let gateway = gateway(&[&upstream], "request: 500ms, attempt: 400ms, idle: 2s");
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    stream.write_all(b"GET /x/events HTTP/1.1\r\nHost: gateway.test\r\n\r\n").unwrap();
+    let (since, mut answer) = (Instant::now(), Vec::new());
+    _ = stream.read_to_end(&mut answer);
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.contains("200 OK") && text.contains("data:"), "{text}");
+    assert!(since.elapsed() >= Duration::from_millis(1900), "cut after {:?}, before `idle`", since.elapsed());
+}
+
+#[test]
+fn a_head_that_drips_is_refused_at_its_deadline() {
+    let gateway = Gateway::start(
+        "listeners: [{ address: \"127.0.0.1:0\", head_timeout: 1s }]\n\
+         routes: [{ id: r, match: { path: /r }, respond: { body: hi }, auth: public }]\n",
+    );
+    let mut client = gateway.client();
+    // A later head on a kept connection has the same deadline.
+    assert_eq!(client.get("/r", &[]).status, 200);
+    let since = Instant::now();
+    client.send(b"GET /r HTTP/1.1\r\n");
+    while since.elapsed() < Duration::from_millis(1500) {
+        client.send(b"X");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let response = client.answer(false);
+    assert_eq!((response.status, response.code().as_str()), (408, "request_timeout"));
+    assert!(response.header("x-request-id").unwrap().starts_with("req-"));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn an_idle_connection_is_kept_for_its_time_and_not_for_ever() {
+    let gateway = Gateway::start(
+        "listeners: [{ address: \"127.0.0.1:0\", keepalive_timeout: 1s }]\n\
+         routes: [{ id: r, match: { path: /r }, respond: { body: hi }, auth: public }]\n",
+    );
+    let mut client = gateway.client();
+    assert_eq!(client.get("/r", &[]).status, 200);
+    let since = Instant::now();
+    assert!(client.is_closed());
+    assert!(since.elapsed() >= Duration::from_millis(900), "closed after {:?}", since.elapsed());
+}
