@@ -1,10 +1,19 @@
-//! An API gateway on pingora.
+//! An API gateway on pingora. The modules in reading order: ARCHITECTURE.md tells their story.
 
-pub mod config;
+pub mod cli;
+pub mod demo;
+
+pub mod server;
+
+pub mod connection;
+pub mod proxy;
 
 pub mod admin;
-pub mod connection;
 pub mod own;
+
+pub mod runtime;
+
+pub mod config;
 
 pub mod auth;
 pub mod cors;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// `auth:` at the top level: how callers prove who they are.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// How bearer tokens are checked. Default: none, and then every route must be public.
@@ -12,7 +12,8 @@ pub struct AuthConfig {
     /// Headers to the service and the claims they carry. Whatever a caller sends under these names is removed.
     /// Default: X-User-ID: sub, X-Username: username, X-User-Role: role, X-User-Permissions: permissions.
     pub headers: BTreeMap<String, String>,
-    /// Verified tokens that are remembered, so that a signature is checked once. 0 to 1000000. Default: 10000.
+    /// Verified tokens that are remembered, so that a signature is checked once: about this many, bounded by 2 KiB of
+    /// memory for each. 0 to 1000000. Default: 10000.
     #[schemars(range(max = 1_000_000))]
     pub remember: usize,
 }
@@ -31,7 +32,7 @@ impl Default for AuthConfig {
 }
 
 /// `auth.jwt:`. The key is one of `secret`, `secrets`, `secret_file` (HS*) or `public_key`, `public_key_file` (all others).
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JwtConfig {
     /// The only algorithm that is accepted, whatever a token says about itself.

@@ -55,7 +55,7 @@ pub(super) fn admit(
 
     match &route.action {
         Action::Forward(service) => Ok(Verdict::Forward(*service)),
-        Action::Redirect(redirect) => Ok(Verdict::Answer(redirect.reply(target, &route.pattern))),
+        Action::Redirect(redirect) => Ok(Verdict::Answer(redirect.reply(target))),
         Action::Respond(reply) => Ok(Verdict::Answer(reply.clone())),
     }
 }

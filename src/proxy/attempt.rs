@@ -4,7 +4,7 @@ use super::{Rejection, TimeoutKind, ctx::RequestCtx};
 use crate::{
     connection,
     resilience::{Failure, Retry, Timeouts},
-    upstream::{Attempt, Tried},
+    upstream::{Attempt, NoEndpoint, Service, Tried},
 };
 use http::Method;
 use pingora::{
@@ -50,7 +50,8 @@ impl RequestCtx {
             Err(_) if self.attempts.fresh => service.pick(&Tried::default())?,
             Err(none) => return Err(none.into()),
         };
-        let mut peer = if self.attempts.fresh { attempt.fresh_peer() } else { attempt.peer() };
+        let peer = if self.attempts.fresh { attempt.fresh_peer() } else { attempt.peer() };
+        let mut peer = peer.ok_or(NoEndpoint)?;
         self.attempts.tried.add(&attempt);
         self.attempts.made = self.attempts.made.saturating_add(1);
         self.attempts.current = Some(attempt);
@@ -153,7 +154,10 @@ impl RequestCtx {
         // What the caller still has to send cannot be sent again from its beginning.
         let replayable = !session.as_ref().retry_buffer_truncated();
         let left = self.time_left().is_none_or(|left| !left.is_zero());
-        route.retry.decide(failure, idempotent && replayable, self.attempts.made, left)
+        let retry = route.retry.decide(failure, idempotent && replayable, self.attempts.made, left);
+        let another = || self.service().is_some_and(|service: &Service| service.has_other(&self.attempts.tried));
+        // Where nobody is left to ask, the failure that there was says more than that nobody was left.
+        if retry == Retry::Other && !another() { Retry::No } else { retry }
     }
 
     fn conclude(&mut self, retry: Retry, error: &mut Error) {

@@ -89,7 +89,7 @@ impl RequestCtx {
         self.service = Some(service);
         let Some(route) = self.route() else { return Err(Rejection::Internal) };
         if let Some(rewrite) = &route.rewrite {
-            self.rewritten = Some(rewrite.apply(target, &route.pattern)?);
+            self.rewritten = Some(rewrite.apply(target)?);
         }
         Ok(())
     }

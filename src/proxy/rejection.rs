@@ -158,7 +158,7 @@ impl Rejection {
     pub(super) fn reason(&self) -> Option<&'static str> {
         match self {
             Self::UpstreamTimeout(kind) => Some(kind.reason()),
-            Self::Unauthenticated(error) => Some(error.reason()),
+            Self::Forbidden(error) => Some(error.reason()),
             _ => None,
         }
     }

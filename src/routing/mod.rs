@@ -15,12 +15,14 @@
 mod conditions;
 mod config;
 mod near;
+mod node;
 mod normal;
 mod pattern;
 mod redirect;
 mod rewrite;
 mod table;
 mod target;
+mod template;
 
 pub use config::{EncodedSlash, MatchConfig, RewriteConfig};
 pub use near::{Miss, Near};

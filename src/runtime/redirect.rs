@@ -22,8 +22,8 @@ impl Redirect {
         })
     }
 
-    /// Send the caller elsewhere. `pattern` is that of the route that `target` was found by.
-    pub fn reply(&self, target: &Target, pattern: &Pattern) -> Reply {
-        Reply::empty(self.status).header(header::LOCATION, self.to.location(target, pattern))
+    /// Send the caller elsewhere.
+    pub fn reply(&self, target: &Target) -> Reply {
+        Reply::empty(self.status).header(header::LOCATION, self.to.location(target))
     }
 }

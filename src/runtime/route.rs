@@ -14,8 +14,6 @@ use http::{HeaderValue, StatusCode, header};
 pub struct Route {
     /// Its name.
     pub id: RouteId,
-    /// Which requests it takes; kept for what a rewrite or a redirect reads out of the path.
-    pub pattern: Pattern,
     /// What it does.
     pub action: Action,
     /// Whether a token is needed.
@@ -64,14 +62,14 @@ pub enum Action {
 
 impl Route {
     /// Compile one route; problems are named below it. `service` is where its service stands in the snapshot.
-    pub(super) fn build(config: &Config, route: &RouteConfig, pattern: Pattern, service: Option<ServiceIndex>) -> Result<Self, Vec<Problem>> {
+    pub(super) fn build(config: &Config, route: &RouteConfig, pattern: &Pattern, service: Option<ServiceIndex>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut note = |pointer: String, reason: String| problems.push((pointer, reason));
-        let action = action(route, &pattern, service).map_err(|(pointer, reason)| note(pointer, reason)).ok();
+        let action = action(route, pattern, service).map_err(|(pointer, reason)| note(pointer, reason)).ok();
         let access = Access::build(&route.access);
         let access = access.map_err(|(index, key, reason)| note(format!("/access/{index}/{key}"), reason)).ok();
         let cors = own_cors(route).map_err(|(pointer, reason)| note(pointer, reason)).ok();
-        let rewrite = route.rewrite.as_ref().map(|rewrite| Rewrite::build(rewrite, &pattern)).transpose();
+        let rewrite = route.rewrite.as_ref().map(|rewrite| Rewrite::build(rewrite, pattern)).transpose();
         let rewrite = rewrite.map_err(|reason| note("/rewrite".to_owned(), reason)).ok();
         let mut edits = |key: &str, section| HeaderEdits::build(section).map_err(|(pointer, reason)| note(format!("/{key}{pointer}"), reason)).ok();
         let request_headers = edits("request_headers", &route.request_headers);
@@ -97,7 +95,6 @@ impl Route {
             max_body: route.max_body.unwrap_or(config.max_body).get(),
             timeouts: Timeouts::resolve(&config.timeouts, &own, &route.timeouts),
             retry: RetryPolicy::new(retry),
-            pattern,
         })
     }
 }

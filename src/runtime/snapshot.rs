@@ -174,23 +174,17 @@ impl Parts {
         let auth = auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
         let cors = Cors::build(&config.cors);
         let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
-        let services = services(config, previous, process, problems);
+        let services = services(config, process, problems);
         let (table, routes) = routes(config, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
         Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services })
     }
 }
 
-fn services(
-    config: &Config,
-    previous: Option<&Pinned<Snapshot>>,
-    process: &Process,
-    problems: &mut Vec<Problem>,
-) -> Vec<Arc<Service>> {
+fn services(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> Vec<Arc<Service>> {
     let mut services = Vec::new();
     for (id, section) in &config.services {
-        let before = previous.and_then(|old| old.services.iter().find(|service| service.id == *id));
-        match Service::build(id.clone(), section, &config.health, before.map(|service| &**service), &process.upstream) {
+        match Service::build(id.clone(), section, &config.health, &process.upstream) {
             Ok(service) => services.push(Arc::new(service)),
             Err(found) => {
                 let below = found.into_iter().map(|(pointer, reason)| (format!("/services/{id}{pointer}"), reason));
@@ -216,11 +210,11 @@ fn routes(config: &Config, problems: &mut Vec<Problem>) -> (Option<Table<RouteIn
             problems.push((below("/match/path"), format!("{page} is the gateway's own; choose another path")));
         }
         let service = route.service.as_ref().and_then(|id| config.services.keys().position(|known| known == id));
-        patterns.push((pattern.clone(), RouteIndex(index)));
-        match Route::build(config, route, pattern, service.map(ServiceIndex)) {
+        match Route::build(config, route, &pattern, service.map(ServiceIndex)) {
             Ok(route) => routes.push(route),
             Err(found) => problems.extend(found.into_iter().map(|(pointer, reason)| (below(&pointer), reason))),
         }
+        patterns.push((pattern, RouteIndex(index)));
     }
     let name = |index: RouteIndex| config.routes.get(index.0).map_or("?", |route| route.id.as_str());
     let table = Table::build(patterns).map_err(|conflicts| {

@@ -143,10 +143,10 @@ struct Upstream(Live);
 #[async_trait]
 impl BackgroundService for Upstream {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let live = self.0.clone();
-        let services = move || live.pin().services().to_vec();
+        let process = self.0.pin().process.clone();
+        let services = || self.0.pin().services().to_vec();
         tokio::select! {
-            () = Watch::default().run(services, self.0.changes()) => (),
+            () = Watch::default().run(services, &process.upstream, self.0.changes()) => (),
             _ = shutdown.changed() => (),
         }
     }

@@ -1,0 +1,83 @@
+use super::RetryConfig;
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection came about.
+    NeverSent,
+    /// A connection that had served before died before the first byte of an answer.
+    DiedOnReused,
+    /// A new connection died before the first byte of an answer.
+    DiedOnFresh,
+    /// No answer came in the attempt's time.
+    AttemptTimeout,
+    /// The caller's fault, or a broken answer.
+    Other,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing: answer.
+    No,
+    /// Ask another endpoint.
+    Other,
+    /// Ask another endpoint, or the same one over a connection of its own: only the old connection was at fault.
+    OtherOrFresh,
+}
+
+/// `retry:`, compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryPolicy {
+    attempts: u8,
+}
+
+impl RetryPolicy {
+    /// The policy of a route.
+    pub fn new(config: RetryConfig) -> Self {
+        Self { attempts: config.attempts }
+    }
+
+    /// Decide after `made` attempts. `repeatable`: the method is idempotent and the body is still there.
+    /// `time_left`: the request's time is not over.
+    pub fn decide(self, failure: Failure, repeatable: bool, made: u8, time_left: bool) -> Retry {
+        if made >= self.attempts || !time_left {
+            return Retry::No;
+        }
+        match failure {
+            // Nothing was sent, so nothing can happen twice.
+            Failure::NeverSent => Retry::Other,
+            // Whether its bytes arrived cannot be known.
+            _ if !repeatable => Retry::No,
+            Failure::DiedOnReused => Retry::OtherOrFresh,
+            Failure::DiedOnFresh | Failure::AttemptTimeout => Retry::Other,
+            Failure::Other => Retry::No,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_safe_is_tried_again() {
+        use Failure::*;
+        let policy = RetryPolicy::new(RetryConfig { attempts: 2 });
+        for (failure, repeatable, made, left, expected) in [
+            (NeverSent, false, 1, true, Retry::Other),
+            (NeverSent, false, 2, true, Retry::No),
+            (NeverSent, true, 1, false, Retry::No),
+            (DiedOnReused, true, 1, true, Retry::OtherOrFresh),
+            (DiedOnReused, false, 1, true, Retry::No),
+            (DiedOnFresh, true, 1, true, Retry::Other),
+            (DiedOnFresh, false, 1, true, Retry::No),
+            (AttemptTimeout, true, 1, true, Retry::Other),
+            (AttemptTimeout, false, 1, true, Retry::No),
+            (Other, true, 1, true, Retry::No),
+        ] {
+            assert_eq!(policy.decide(failure, repeatable, made, left), expected, "{failure:?} {repeatable} {made} {left}");
+        }
+        assert_eq!(RetryPolicy::new(RetryConfig { attempts: 1 }).decide(NeverSent, true, 1, true), Retry::No);
+    }
+}

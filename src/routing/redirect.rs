@@ -1,0 +1,69 @@
+use super::{Pattern, Target, template::Template};
+use http::HeaderValue;
+
+/// `to:` of a redirect, compiled.
+#[derive(Debug)]
+pub struct RedirectTo(Template);
+
+impl RedirectTo {
+    /// Compile one, for requests that `pattern` takes.
+    ///
+    /// # Errors
+    /// What is wrong; what would be right.
+    pub fn build(to: &str, pattern: &Pattern) -> Result<Self, String> {
+        let template = Template::parse(to, &["path", "query"], pattern)?;
+        let sample = template.literal_text();
+        let absolute = ["https://", "http://"].iter().any(|scheme| {
+            sample.strip_prefix(scheme).is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '['))
+        });
+        let own = sample.starts_with('/') && !sample.starts_with("//");
+        if !(absolute || own) || !sample.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!("{to:?} is not an address; write https://host/path or /path, percent-encoded"));
+        }
+        // A name would let callers choose the host: `https://{id}/`.
+        let host_is_fixed = own || to.split('/').nth(2).is_some_and(|host| !host.split('{').skip(1).any(|rest| !rest.starts_with("path}")));
+        match host_is_fixed {
+            true => Ok(Self(template)),
+            false => Err("the host of a redirect cannot come from the request; write it out".to_owned()),
+        }
+    }
+
+    /// The value of `Location`.
+    pub fn location(&self, target: &Target) -> HeaderValue {
+        // A normalised path, its segments and a checked query are visible ASCII.
+        HeaderValue::try_from(self.0.fill(target)).unwrap_or(HeaderValue::from_static("/"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingora::http::RequestHeader;
+
+    fn build(to: &str) -> Result<RedirectTo, String> {
+        let pattern = Pattern::parse(&serde_yaml::from_str("path: \"/old/{id}\"").unwrap()).unwrap();
+        RedirectTo::build(to, &pattern)
+    }
+
+    #[test]
+    fn a_redirect_carries_what_it_was_told_to() {
+        let mut head = RequestHeader::build("GET", b"/old/7?x=1", None).unwrap();
+        head.insert_header("host", "h").unwrap();
+        let target = Target::normalise(&head).unwrap();
+        for (to, location) in [
+            ("https://new.example{path}{query}", "https://new.example/old/7?x=1"),
+            ("/new/{id}", "/new/7"),
+            ("{path}/", "/old/7/"),
+            ("https://new.example/a?id={id}", "https://new.example/a?id=7"),
+        ] {
+            assert_eq!(build(to).unwrap().location(&target), location);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_or_lets_callers_choose_the_host_is_refused() {
+        for to in ["", "new", "//evil", "https://{id}/", "https://a.{id}", "ftp://a/", "/a b", "/{nr}", "/{id", "https:///x"] {
+            assert!(build(to).is_err(), "{to}");
+        }
+    }
+}

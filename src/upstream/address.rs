@@ -1,0 +1,86 @@
+//! Addresses of endpoints as operators write them.
+
+use http::HeaderValue;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+/// One written address: a name that is resolved again and again, or an address that stays.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Address {
+    pub(super) host: Arc<str>,
+    pub(super) port: u16,
+    /// Set where there is nothing to resolve.
+    pub(super) fixed: Option<SocketAddr>,
+}
+
+impl Address {
+    /// `http://member-service:8001`, `member-service:8001`, `10.0.0.7:8001`, `[::1]:8001`; with `http://` the port may
+    /// be left out and is 80 then.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not an address; write http://member-service:8001 or 10.0.0.7:8001");
+        let text = text.trim();
+        let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
+        match scheme.map(str::to_ascii_lowercase).as_deref() {
+            None | Some("http") => (),
+            Some("https") => return Err("https:// to services is not built yet; use http://".to_owned()),
+            Some(_) => return Err(wrong()),
+        }
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#', '@']) {
+            return Err(format!("{text:?} has more than host and port; use rewrite on the route to change paths"));
+        }
+        let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
+            Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?),
+            None if scheme.is_some() => (authority, 80),
+            None => return Err(format!("{text:?} has no port; write {text}:8001")),
+        };
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let ip: Option<IpAddr> = bare.unwrap_or(host).parse().ok();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let name = !host.is_empty() && host.len() <= 253 && host.bytes().all(plain);
+        // An IPv6 address without brackets could end anywhere.
+        if !(name || (ip.is_some() && bare.is_some())) {
+            return Err(wrong());
+        }
+        let host = bare.unwrap_or(host).to_ascii_lowercase();
+        Ok(Self { host: host.into(), port, fixed: ip.map(|ip| SocketAddr::new(ip, port)) })
+    }
+
+    /// What a service expects as its `Host`: without the port that `http` means anyway.
+    pub(super) fn host_header(&self) -> Option<HeaderValue> {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
+        let text = if self.port == 80 { host } else { format!("{host}:{}", self.port) };
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_write_an_address_is_understood() {
+        for (text, host, fixed) in [
+            ("http://member-service:8001", "member-service:8001", None),
+            ("HTTP://Member-Service:8001/", "member-service:8001", None),
+            ("honeybox:8000", "honeybox:8000", None),
+            ("http://honeybox", "honeybox", None),
+            ("10.0.0.7:80", "10.0.0.7", Some("10.0.0.7:80")),
+            ("http://[::1]:8001", "[::1]:8001", Some("[::1]:8001")),
+            ("[::1]:80", "[::1]", Some("[::1]:80")),
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!(address.host_header().unwrap(), host, "{text}");
+            assert_eq!(address.fixed.map(|fixed| fixed.to_string()).as_deref(), fixed, "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in ["", ":80", "a", "a:0", "a:99999", "a:x", "http://a/x", "http://u@a:1", "::1:80", "ftp://a:1", "https://a:1", "a b:1"] {
+            assert!(Address::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! One file per algorithm. Adding one: a file, a variant here, a variant in `BalancerConfig`.
+
+mod round_robin;
+
+use super::{config::BalancerConfig, endpoint::Endpoint};
+use round_robin::RoundRobin;
+
+/// A choice between endpoints. A closed set, so an enum and not a trait.
+pub(super) enum Balancer {
+    RoundRobin(RoundRobin),
+}
+
+impl Balancer {
+    pub(super) fn build(config: BalancerConfig, endpoints: &[Endpoint]) -> Self {
+        match config {
+            BalancerConfig::RoundRobin => Self::RoundRobin(RoundRobin::build(endpoints)),
+        }
+    }
+
+    /// Choose an endpoint by its place, looking only at those that `accepts` lets through.
+    pub(super) fn pick(&self, accepts: impl Fn(usize) -> bool) -> Option<usize> {
+        match self {
+            Self::RoundRobin(algorithm) => algorithm.pick(accepts),
+        }
+    }
+}

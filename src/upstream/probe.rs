@@ -1,0 +1,159 @@
+//! One look at one endpoint.
+
+use super::{HealthConfig, config::ProbeConfig, health::Thresholds};
+use crate::types::Span;
+use http::{HeaderValue, header};
+use pingora::{
+    ErrorType as Type,
+    http::RequestHeader,
+    lb::{
+        Backend,
+        health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck},
+    },
+    prelude::Error,
+};
+use std::{
+    net::SocketAddr,
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
+
+/// Shortest time between two probes of an endpoint: more would be load, not knowledge.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How endpoints of a service are probed: `health:`, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ProbeSettings {
+    pub(super) kind: ProbeConfig,
+    path: Box<str>,
+    expect: Box<[RangeInclusive<u16>]>,
+    pub(super) interval: Duration,
+    timeout: Duration,
+    pub(super) thresholds: Thresholds,
+}
+
+impl ProbeSettings {
+    /// What the service says, else the top level, else the defaults of the file's reference. Errors name the key.
+    pub(super) fn build(general: &HealthConfig, own: &HealthConfig) -> Result<Self, (String, String)> {
+        let path = own.path.as_deref().or(general.path.as_deref()).unwrap_or("/health");
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(("path".to_owned(), format!("{path:?} is not a path; write /health")));
+        }
+        let span = |own: Option<Span>, general: Option<Span>, seconds: u64| {
+            own.or(general).map_or(Duration::from_secs(seconds), |span| span.get())
+        };
+        let interval = span(own.interval, general.interval, 30);
+        if interval < SHORTEST_INTERVAL {
+            return Err(("interval".to_owned(), "too short; write at least 100ms".to_owned()));
+        }
+        Ok(Self {
+            kind: own.probe.or(general.probe).unwrap_or_default(),
+            path: path.into(),
+            expect: expected(own.expect.as_ref().or(general.expect.as_ref()).map_or(&[][..], |list| list))?,
+            interval,
+            timeout: span(own.timeout, general.timeout, 5).max(Duration::from_millis(1)),
+            thresholds: Thresholds {
+                healthy: own.healthy_after.or(general.healthy_after).unwrap_or(1),
+                unhealthy: own.unhealthy_after.or(general.unhealthy_after).unwrap_or(2),
+            },
+        })
+    }
+}
+
+fn expected(list: &[String]) -> Result<Box<[RangeInclusive<u16>]>, (String, String)> {
+    if list.is_empty() {
+        return Ok(Box::new([200..=299]));
+    }
+    let range = |text: &str| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (100 <= first && first <= last && last <= 599).then_some(first..=last)
+    };
+    let read = |(at, text): (usize, &String)| {
+        let wrong = || (format!("expect/{at}"), format!("{text:?} is not a status; write 204 or 200-299"));
+        range(text).ok_or_else(wrong)
+    };
+    list.iter().enumerate().map(read).collect()
+}
+
+/// A way to look at one endpoint, made ready.
+pub(super) struct Probe {
+    check: Box<dyn HealthCheck + Send + Sync>,
+    target: Backend,
+    timeout: Duration,
+}
+
+impl Probe {
+    /// `None` where the settings ask for no probes. `host`: what the service expects as `Host`.
+    pub(super) fn build(settings: &ProbeSettings, address: SocketAddr, host: Option<&HeaderValue>) -> Option<Self> {
+        let check: Box<dyn HealthCheck + Send + Sync> = match settings.kind {
+            ProbeConfig::Off => return None,
+            ProbeConfig::Tcp => {
+                let mut check = TcpHealthCheck::new();
+                check.peer_template.options.connection_timeout = Some(settings.timeout);
+                check
+            }
+            ProbeConfig::Http => Box::new(http_check(settings, address, host)?),
+        };
+        Some(Self { check, target: Backend::new(&address.to_string()).ok()?, timeout: settings.timeout })
+    }
+
+    /// How long the endpoint took to answer well, or why it did not.
+    pub(super) async fn run(&self) -> Result<Duration, &'static str> {
+        let begun = Instant::now();
+        // pingora's own limits are per read; this one is for all of it.
+        match tokio::time::timeout(self.timeout, self.check.check(&self.target)).await {
+            Err(_) => Err("timeout"),
+            Ok(Err(error)) => Err(reason(&error)),
+            Ok(Ok(())) => Ok(begun.elapsed()),
+        }
+    }
+}
+
+fn http_check(settings: &ProbeSettings, address: SocketAddr, host: Option<&HeaderValue>) -> Option<HttpHealthCheck> {
+    let host = host.and_then(|host| host.to_str().ok()).map_or_else(|| address.to_string(), str::to_owned);
+    let mut check = HttpHealthCheck::new(&host, false);
+    let mut request = RequestHeader::build("GET", settings.path.as_bytes(), None).ok()?;
+    request.insert_header(header::HOST, host).ok()?;
+    request.insert_header(header::USER_AGENT, "edgeway-probe").ok()?;
+    request.insert_header(header::CONNECTION, "close").ok()?;
+    check.req = request;
+    check.peer_template.options.connection_timeout = Some(settings.timeout);
+    check.peer_template.options.read_timeout = Some(settings.timeout);
+    let expect = settings.expect.clone();
+    check.validator = Some(Box::new(move |response| {
+        let status = response.status.as_u16();
+        match expect.iter().any(|range| range.contains(&status)) {
+            true => Ok(()),
+            false => Err(Error::new(Type::CustomCode("status", status))),
+        }
+    }));
+    Some(check)
+}
+
+fn reason(error: &Error) -> &'static str {
+    match error.etype() {
+        Type::CustomCode(..) => "status",
+        Type::ConnectTimedout | Type::ReadTimedout | Type::WriteTimedout => "timeout",
+        Type::ConnectRefused | Type::ConnectNoRoute | Type::ConnectError | Type::SocketError | Type::BindError => "connect",
+        Type::ConnectionClosed | Type::ReadError | Type::WriteError => "closed",
+        _ => "answer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_goes_before_the_file_and_mistakes_are_named() {
+        let of = |text: &str| serde_yaml::from_str::<HealthConfig>(text).unwrap();
+        let settings = ProbeSettings::build(&of("{ path: /a, interval: 1s, expect: [204] }"), &of("{ path: /b, expect: [200-299, \"404\"] }"));
+        let settings = settings.unwrap();
+        assert_eq!((&*settings.path, settings.interval.as_secs(), settings.timeout.as_secs()), ("/b", 1, 5));
+        assert_eq!(*settings.expect, [200..=299, 404..=404]);
+        for (text, key) in [("{ path: a }", "path"), ("{ interval: 10ms }", "interval"), ("{ expect: [\"2xx\"] }", "expect/0"), ("{ expect: [299-200] }", "expect/0")] {
+            assert_eq!(ProbeSettings::build(&of("{}"), &of(text)).unwrap_err().0, key, "{text}");
+        }
+    }
+}
