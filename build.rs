@@ -8,7 +8,8 @@ fn main() {
     // A build from a tarball has no git; a packager may name the commit.
     let named = std::env::var("EDGEWAY_COMMIT").ok();
     let asked = || Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok();
-    let commit = named.or_else(|| asked().filter(|out| out.status.success()).and_then(|out| String::from_utf8(out.stdout).ok()));
+    let commit =
+        named.or_else(|| asked().filter(|out| out.status.success()).and_then(|out| String::from_utf8(out.stdout).ok()));
     println!("cargo:rustc-env=EDGEWAY_COMMIT={}", commit.as_deref().map_or("unknown", str::trim));
     println!("cargo:rustc-env=EDGEWAY_PROFILE={}", std::env::var("PROFILE").unwrap_or_default());
 }

@@ -17,7 +17,7 @@ struct Rule {
 }
 
 /// A caller who is known, and not allowed. The message is for the caller and names nothing of the rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("the caller is not allowed to do this")]
 pub struct Forbidden(&'static str);
 
@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_rule_that_asks_for_nothing_or_for_what_nobody_has_is_refused() {
-        for rules in ["[{}]", "[{ methods: [GET] }]", "[{ claims: { a: [] } }]", "[{ methods: [get], any_role: [x] }]"] {
+        for rules in ["[{}]", "[{ methods: [GET] }]", "[{ claims: { a: [] } }]", "[{ methods: [get], any_role: [x] }]"]
+        {
             assert!(Access::build(&serde_yaml::from_str::<Vec<_>>(rules).unwrap()).is_err(), "{rules}");
         }
     }

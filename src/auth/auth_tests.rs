@@ -35,7 +35,8 @@ fn headers_of(claims: &Value, expected: &[(&str, &str)]) {
     let mut claims = claims.clone();
     claims["exp"] = (unix_now() + 60).into();
     let identity = ask(&authenticator(&hs256()), &signed(&claims)).unwrap();
-    let mut found: Vec<_> = identity.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let mut found: Vec<_> =
+        identity.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     found.sort();
     assert_eq!(found, expected, "{claims}");
 }
@@ -56,7 +57,10 @@ fn claims_become_the_headers_of_the_contract() {
         &[("x-user-id", "1004"), ("x-user-permissions", "read,write,list"), ("x-username", "7.5")],
     );
     headers_of(&json!({ "sub": null, "username": "", "role": {}, "permissions": [] }), &[]);
-    headers_of(&json!({ "sub": "a\r\nX-Evil: 1", "role": ["a", "b"] }), &[("x-user-id", "a%0D%0AX-Evil:%201"), ("x-user-role", "a,b")]);
+    headers_of(
+        &json!({ "sub": "a\r\nX-Evil: 1", "role": ["a", "b"] }),
+        &[("x-user-id", "a%0D%0AX-Evil:%201"), ("x-user-role", "a,b")],
+    );
 }
 
 #[test]
@@ -96,11 +100,13 @@ fn memory_is_bounded_whatever_tokens_come() {
 
 #[test]
 fn two_secrets_are_accepted_while_one_replaces_the_other() {
-    let both = authenticator(&json!({ "algorithm": "HS256", "secrets": ["the-new-one-0123456789-0123456789", SECRET] }));
+    let both =
+        authenticator(&json!({ "algorithm": "HS256", "secrets": ["the-new-one-0123456789-0123456789", SECRET] }));
     let claims = json!({ "exp": unix_now() + 60 });
     assert!(ask(&both, &signed(&claims)).is_ok());
     let minter = Minter::build(both.config.jwt.as_ref().unwrap(), None).unwrap();
-    let claims = MintClaims { sub: "7".into(), username: None, role: None, permissions: vec![], ttl: Duration::from_secs(9) };
+    let claims =
+        MintClaims { sub: "7".into(), username: None, role: None, permissions: vec![], ttl: Duration::from_secs(9) };
     let new = minter.mint(&claims).unwrap();
     assert!(ask(&both, &new).is_ok());
     assert_eq!(ask(&authenticator(&hs256()), &new).unwrap_err(), AuthError::Signature);
@@ -114,7 +120,8 @@ fn a_header_that_can_be_read_in_two_ways_is_no_header() {
     for good in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER  {token}")] {
         assert_eq!(with(&good), Ok(()), "{good}");
     }
-    for missing in ["", "Bearer", "Bearer ", "Basic abc", &token, &format!("Bearer{token}"), &format!("Token {token}")] {
+    for missing in ["", "Bearer", "Bearer ", "Basic abc", &token, &format!("Bearer{token}"), &format!("Token {token}")]
+    {
         assert_eq!(with(missing), Err(AuthError::Missing), "{missing}");
     }
     for malformed in [format!("Bearer {token},x"), format!("Bearer {token} x"), "Bearer a".to_owned()] {
@@ -137,7 +144,8 @@ fn a_header_that_belongs_to_http_cannot_carry_a_claim() {
 #[test]
 fn names_are_protected_in_every_spelling() {
     let authenticator = authenticator(&hs256());
-    let protected = |name: &str| authenticator.protected().is_protected(&HeaderName::from_bytes(name.as_bytes()).unwrap());
+    let protected =
+        |name: &str| authenticator.protected().is_protected(&HeaderName::from_bytes(name.as_bytes()).unwrap());
     for name in ["X-User-ID", "x_user_id", "X-User_Role", "x_username", "x-user-permissions"] {
         assert!(protected(name), "{name}");
     }

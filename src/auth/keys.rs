@@ -112,7 +112,8 @@ fn key(algorithm: Algorithm, material: &Secret) -> Result<DecodingKey, String> {
         _ => (DecodingKey::from_ed_pem(pem), "an Ed25519 public key"),
     };
     // The library's own words may repeat what it read.
-    let key = key.map_err(|_| format!("not {kind} in PEM, which {algorithm:?} needs; it begins with BEGIN PUBLIC KEY"))?;
+    let key =
+        key.map_err(|_| format!("not {kind} in PEM, which {algorithm:?} needs; it begins with BEGIN PUBLIC KEY"))?;
     fits(algorithm, key.try_get_as_bytes().map_or(0, <[u8]>::len))?;
     Ok(key)
 }

@@ -46,7 +46,8 @@ impl Minter {
             }
             (false, Some(path)) => private(config.algorithm, path)?,
             (false, None) => {
-                let reason = format!("{:?} signs with a private key; name its PEM file with --key-file", config.algorithm);
+                let reason =
+                    format!("{:?} signs with a private key; name its PEM file with --key-file", config.algorithm);
                 return Err(AuthConfigError::new("/auth/jwt", reason));
             }
         };
@@ -87,7 +88,8 @@ fn private(algorithm: Algorithm, path: &Path) -> Result<EncodingKey, AuthConfigE
         AlgorithmFamily::Ec => EncodingKey::from_ec_pem(&pem),
         _ => EncodingKey::from_ed_pem(&pem),
     };
-    let reason = || format!("not a private key for {algorithm:?} in PKCS#8 PEM; convert it: openssl pkcs8 -topk8 -nocrypt");
+    let reason =
+        || format!("not a private key for {algorithm:?} in PKCS#8 PEM; convert it: openssl pkcs8 -topk8 -nocrypt");
     key.map_err(|_| wrong(reason()))
 }
 

@@ -7,7 +7,9 @@ use crate::{
 use std::io;
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  edgeway check --config conf/edgeway.yaml\n\nExit codes: 0 fine (warnings may be printed), 78 errors")]
+#[command(
+    after_help = "Example:\n  edgeway check --config conf/edgeway.yaml\n\nExit codes: 0 fine (warnings may be printed), 78 errors"
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArgument,

@@ -14,7 +14,10 @@ pub(super) fn start(config: &Config) {
     // pingora reports each connection's trouble as an error; what matters of it is in our own log line.
     let pingora = if level >= LevelFilter::Debug { level } else { LevelFilter::Off };
     let mut builder = Builder::new();
-    builder.filter_level(level.min(LevelFilter::Warn)).filter_module("edgeway", level).filter_module("pingora", pingora);
+    builder
+        .filter_level(level.min(LevelFilter::Warn))
+        .filter_module("edgeway", level)
+        .filter_module("pingora", pingora);
     for module in ["pingora_core", "pingora_proxy", "pingora_load_balancing", "pingora_runtime"] {
         builder.filter_module(module, pingora);
     }

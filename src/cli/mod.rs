@@ -110,7 +110,10 @@ fn fail(error: &StartError) -> ExitCode {
         StartError::Config(errors) => {
             eprintln!("{errors}");
             let count = errors.0.len();
-            eprintln!("edgeway: {count} {} in the configuration; nothing was started", if count == 1 { "error" } else { "errors" });
+            eprintln!(
+                "edgeway: {count} {} in the configuration; nothing was started",
+                if count == 1 { "error" } else { "errors" }
+            );
             ExitCode::from(EX_CONFIG)
         }
         StartError::Io(error) => {

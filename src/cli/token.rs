@@ -7,7 +7,9 @@ use crate::{
 use std::{io, path::PathBuf};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  curl -H \"Authorization: Bearer $(edgeway token --sub 7 --username kim --role admin)\" localhost:8080/api/members")]
+#[command(
+    after_help = "Example:\n  curl -H \"Authorization: Bearer $(edgeway token --sub 7 --username kim --role admin)\" localhost:8080/api/members"
+)]
 pub(super) struct Arguments {
     /// Who it speaks for (claim `sub`)
     #[arg(long, value_name = "ID")]

@@ -1,9 +1,40 @@
 //! Config: the file as it is written, one section per module, composed here.
 //!
-//! A section's type lives beside the code it configures.
+//! A section's type lives beside the code it configures. This module reads the file and reports every error in one run:
+//!
+//! 1. text → tree whose values know their places (`tree`), with variables filled into its scalars (`interpolate`) and
+//!    the files of a folder merged (`merge`);
+//! 2. the tree against the schema that editors use too (`schema`, in words: `faults`), after texts became the numbers
+//!    and lists that the schema asks for (`fit`);
+//! 3. what no schema sees (`check`: references, names, times; `keys`; `reach`: routes that hide each other), on the same
+//!    tree, so that it shows up beside errors of shape;
+//! 4. tree → types (`load`), and what is allowed but unwise (`policy`).
+//!
+//! Errors say `file:line:column: path: what is wrong; what would be right`. No error repeats a value that may be secret.
+//!
+//! ```yaml
+//! auth: { jwt: { algorithm: HS256, secret: "${JWT_SECRET_KEY}" } }
+//! services: { member: { endpoints: "${MEMBER_SERVICE_URL:-http://member-service:8001}" } }
+//! routes: [{ id: members, match: { path: /api/members/* }, service: member }]
+//! ```
 
+mod check;
+mod environment;
+mod error;
+mod faults;
+mod fit;
+mod interpolate;
+mod keys;
+mod load;
+mod merge;
+mod not_offered;
+mod policy;
+mod reach;
 mod route;
+mod schema;
 mod server;
+mod source_map;
+mod tree;
 
 use crate::{
     admin::AdminConfig,
@@ -17,10 +48,13 @@ use crate::{
     types::{ServiceId, Size},
     upstream::{HealthConfig, ServiceConfig},
 };
+pub use error::{ConfigError, ConfigErrors};
+pub use load::Loaded;
 pub use route::{HeadersConfig, RedirectConfig, RespondConfig, RouteConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub use server::{DrainConfig, ListenerConfig, ServerConfig};
+pub use source_map::{Place, SourceMap};
 use std::collections::BTreeMap;
 
 /// The whole file.

@@ -60,7 +60,8 @@ fn parts(origin: &str) -> Option<(&str, &str)> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]_".contains(&byte);
     let scheme_fits = scheme.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
     // As browsers write it: without the port that the scheme means anyway.
-    let port_fits = !((scheme == "https://" && bare.ends_with(":443")) || (scheme == "http://" && bare.ends_with(":80")));
+    let port_fits =
+        !((scheme == "https://" && bare.ends_with(":443")) || (scheme == "http://" && bare.ends_with(":80")));
     (scheme_fits && port_fits && !bare.is_empty() && bare.bytes().all(plain)).then_some((scheme, authority))
 }
 
@@ -79,13 +80,30 @@ mod tests {
     fn origins_are_compared_whole() {
         let list = ["https://a.example", "https://*.b.example", "http://localhost:5173", "https://*.c.example:8443"];
         let origins = Origins::parse(&list.map(str::to_owned)).unwrap();
-        for origin in ["https://a.example", "https://x.b.example", "https://y.x.b.example", "http://localhost:5173", "https://x.c.example:8443"] {
+        for origin in [
+            "https://a.example",
+            "https://x.b.example",
+            "https://y.x.b.example",
+            "http://localhost:5173",
+            "https://x.c.example:8443",
+        ] {
             assert!(origins.contain(origin), "{origin}");
         }
         for origin in [
-            "", "null", "http://a.example", "https://a.example:8443", "https://a.example.evil", "https://xa.example",
-            "https://b.example", "https://xb.example", "https://.b.example.evil", "https://evil/.b.example",
-            "https://evil#.b.example", "https://evil@x.b.example", "http://localhost:5174", "https://x.c.example",
+            "",
+            "null",
+            "http://a.example",
+            "https://a.example:8443",
+            "https://a.example.evil",
+            "https://xa.example",
+            "https://b.example",
+            "https://xb.example",
+            "https://.b.example.evil",
+            "https://evil/.b.example",
+            "https://evil#.b.example",
+            "https://evil@x.b.example",
+            "http://localhost:5174",
+            "https://x.c.example",
         ] {
             assert!(!origins.contain(origin), "{origin}");
         }
@@ -93,7 +111,17 @@ mod tests {
 
     #[test]
     fn what_is_no_origin_is_refused_with_its_place() {
-        for text in ["a.example", "https://", "https://a/", "https://a/x", "null", "https://a.*.b", "https://*", "https://a:443", "https://a b"] {
+        for text in [
+            "a.example",
+            "https://",
+            "https://a/",
+            "https://a/x",
+            "null",
+            "https://a.*.b",
+            "https://*",
+            "https://a:443",
+            "https://a b",
+        ] {
             assert_eq!(Origins::parse(&["*".to_owned(), text.to_owned()]).unwrap_err().0, 1, "{text}");
         }
     }

@@ -1,6 +1,7 @@
 use super::Line;
 use parking_lot::Mutex;
 use std::{
+    fmt,
     io::Write,
     sync::{
         Arc,
@@ -17,9 +18,8 @@ use thread_local::ThreadLocal;
 const FULL: usize = 32 * 1024;
 /// No line waits longer than this.
 const OLD: Duration = Duration::from_millis(100);
-/// Full buffers that may wait for a slow target before lines are dropped: 8 MiB (operations: section 6).
+/// Full buffers that may wait for a slow target before lines are dropped: 8 MiB.
 const QUEUE: usize = 256;
-
 
 /// Writes lines without making a request wait: each worker fills a buffer of its own, one thread writes them out.
 pub struct AccessLog {
@@ -89,6 +89,12 @@ impl AccessLog {
             thread::sleep(Duration::from_millis(1));
         }
         _ = wait.recv_timeout(until.saturating_duration_since(Instant::now()));
+    }
+}
+
+impl fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessLog({} lines dropped)", self.dropped())
     }
 }
 

@@ -15,9 +15,10 @@ impl Default for LogConfig {
     }
 }
 
-/// `log.level:`.
+/// `log.level:`, in small letters or capitals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("enum" = ["error", "warn", "warning", "info", "debug", "trace"], "x-any-case" = true))]
 #[allow(missing_docs)]
 pub enum LogLevel {
     Error,

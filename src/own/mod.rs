@@ -7,8 +7,11 @@
 //! own: { docs: true }
 //! ```
 
+mod assets;
 mod config;
+mod contract;
 mod docs;
+mod document;
 mod health;
 mod openapi;
 mod pages;

@@ -41,8 +41,8 @@ impl Pages {
         match path {
             "/" => Some(self.root.clone()),
             "/health" | "/health/" => Some(health::health(&self.name, &state(), SystemTime::now())),
-            "/health/live" => Some(health::live()),
-            "/health/ready" => Some(health::ready(&state())),
+            "/health/live" | "/health/live/" => Some(health::live()),
+            "/health/ready" | "/health/ready/" => Some(health::ready(&state())),
             // Most requests end here, after one look at their second byte.
             _ if path.starts_with("/docs") || path.starts_with("/redoc") || path == "/openapi.json" => {
                 self.docs.as_ref()?.answer(path, headers)
@@ -51,7 +51,7 @@ impl Pages {
         }
     }
 
-    /// The page that a route of this path would hide, if any.
+    /// The page that `path` belongs to, if any: no route may take it, nor get it where there is nothing to answer.
     pub fn shadowed_by(path: &str) -> Option<&'static str> {
         let below = |tree: &&str| path.strip_prefix(*tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         TREES.into_iter().find(below).or_else(|| LEAVES.into_iter().find(|leaf| path == *leaf))
@@ -63,11 +63,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_page_answers_on_its_path() {
+        let state = || State { leaving: false, services: std::collections::BTreeMap::new() };
+        for docs in [None, Some(Vec::new())] {
+            let shown = docs.is_some();
+            let pages = Pages::build("G", "1", docs);
+            let answered = |path: &str| pages.answer(path, &HeaderMap::new(), state).is_some();
+            for path in ["/", "/health", "/health/", "/health/live", "/health/live/", "/health/ready", "/health/ready/"]
+            {
+                assert!(answered(path), "{path}");
+            }
+            for path in ["/docs", "/docs/", "/docs/init.js", "/redoc", "/redoc/", "/openapi.json"] {
+                assert_eq!(answered(path), shown, "{path}");
+                assert!(Pages::shadowed_by(path).is_some(), "{path}");
+            }
+            for path in ["/health/x", "/docsy", "/docs/x", "/metrics", "/api"] {
+                assert!(!answered(path), "{path}");
+            }
+        }
+    }
+
+    #[test]
     fn routes_cannot_take_what_is_ours() {
         for path in ["/", "/health", "/health/{x}", "/docs/*", "/openapi.json", "/metrics"] {
             assert!(Pages::shadowed_by(path).is_some(), "{path}");
         }
-        for path in ["/*", "/healthy", "/api/health", "/openapi.json/x", "/doc"] {
+        for path in ["/*", "/{x}", "/healthy", "/api/health", "/openapi.json/x", "/doc"] {
             assert_eq!(Pages::shadowed_by(path), None, "{path}");
         }
     }

@@ -4,6 +4,7 @@ use super::Rejection;
 use crate::{
     auth::Identity,
     cors,
+    own::Pages,
     routing::{EncodedSlash, Found, Target, TargetError},
     runtime::{Action, Route, RouteIndex, ServiceIndex, Snapshot},
     types::Reply,
@@ -47,7 +48,9 @@ pub(super) fn admit(
     }
     let (index, route) = find(snapshot, target, &head.headers, found)?;
     found.route = Some(index);
-    *target = slashes(snapshot, head, target, index, route)?;
+    if target.has_encoded_slash() {
+        *target = slashes(snapshot, head, target, index, route)?;
+    }
 
     found.identity = snapshot.auth.authenticate(route.auth, &head.headers)?;
     route.access.check(target.method(), found.identity.as_deref())?;
@@ -60,9 +63,11 @@ pub(super) fn admit(
     }
 }
 
-/// A page of ours. Its path belongs to us with every method.
+/// A page of ours. Its path belongs to us with every method, and to no route where there is nothing to answer.
 fn own_page(snapshot: &Snapshot, target: &Target, headers: &HeaderMap) -> Option<Result<Reply, Rejection>> {
-    let page = snapshot.pages.answer(target.path(), headers, || snapshot.state())?;
+    let Some(page) = snapshot.pages.answer(target.path(), headers, || snapshot.state()) else {
+        return Pages::shadowed_by(target.path()).map(|_| Err(Rejection::NoRoute));
+    };
     let read = [Method::GET, Method::HEAD].contains(target.method());
     Some(if read { Ok(page) } else { Err(Rejection::MethodNotAllowed(vec![Method::GET, Method::HEAD])) })
 }
@@ -113,13 +118,11 @@ fn slashes(
     index: RouteIndex,
     route: &Route,
 ) -> Result<Target, Rejection> {
-    if !target.has_encoded_slash() || route.encoded_slash == EncodedSlash::Keep {
-        return Ok(target.clone());
-    }
-    if route.encoded_slash == EncodedSlash::Refuse {
-        return Err(TargetError::EncodedSlash.into());
-    }
-    let decoded = target.decode_slashes()?;
+    let decoded = match route.encoded_slash {
+        EncodedSlash::Refuse => return Err(TargetError::EncodedSlash.into()),
+        EncodedSlash::Keep => return target.keep_slashes().map(|()| target.clone()).map_err(Rejection::from),
+        EncodedSlash::Decode => target.decode_slashes()?,
+    };
     match snapshot.find(&decoded, decoded.method(), &head.headers) {
         Found::Route(other) if *other == index => Ok(decoded),
         _ => Err(TargetError::EncodedSlash.into()),

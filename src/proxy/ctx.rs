@@ -2,8 +2,8 @@ use super::{Rejection, admission::Admission, attempt::Attempts, client::Client};
 use crate::{
     cors::Cors,
     observability::{Level, Line, RequestId},
-    runtime::{Listener, Route, ServiceIndex, Snapshot},
     routing::Target,
+    runtime::{Listener, Route, ServiceIndex, Snapshot},
     types::Pinned,
     upstream::Service,
 };
@@ -14,7 +14,10 @@ use pingora::{
     prelude::{Error, Result},
     protocols::l4::socket::SocketAddr,
 };
-use std::time::{Instant, SystemTime};
+use std::{
+    fmt,
+    time::{Instant, SystemTime},
+};
 
 /// What the gateway knows about one request. Filled in phase by phase.
 pub struct RequestCtx {
@@ -159,6 +162,12 @@ impl RequestCtx {
             Some(route) if self.body_bytes > route.max_body => Err(self.refuse(Rejection::BodyTooLarge)),
             _ => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for RequestCtx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestCtx({} from {})", self.id.as_str(), self.client.address)
     }
 }
 

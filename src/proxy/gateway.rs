@@ -208,4 +208,3 @@ impl ProxyHttp for Gateway {
         connection::head_awaited(session.as_downstream());
     }
 }
-

@@ -103,8 +103,8 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, request: &RequestHead
         response.remove_header(name);
     }
     // The gateway's own policy holds; two answers to one question confuse browsers.
-    for name in ctx.cors().map_or(&[][..], |_| &CORS_HEADERS[..]) {
-        response.remove_header(name);
+    if ctx.cors().is_some() {
+        CORS_HEADERS.iter().for_each(|name| _ = response.remove_header(name));
     }
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         if let Some(value) = rewritten(response.headers.get(&name), request, ctx) {
@@ -142,7 +142,8 @@ fn rewritten(value: Option<&HeaderValue>, request: &RequestHeader, ctx: &Request
     if !authority.eq_ignore_ascii_case(own.to_str().ok()?) {
         return None;
     }
-    let said = |name: HeaderName| request.headers.get(name).filter(|_| ctx.client.trusted).and_then(|v| v.to_str().ok());
+    let said =
+        |name: HeaderName| request.headers.get(name).filter(|_| ctx.client.trusted).and_then(|v| v.to_str().ok());
     let scheme = said(FORWARDED_PROTO).filter(|scheme| *scheme == "https").unwrap_or("http");
     let sent = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = said(FORWARDED_HOST).or(sent).filter(|host| host.parse::<Authority>().is_ok())?;
@@ -169,7 +170,9 @@ mod tests {
 
     #[test]
     fn the_words_of_proxies_are_known_in_every_spelling() {
-        for name in ["x-forwarded-for", "x_forwarded_for", "x-forwarded-anything", "forwarded", "x_real_ip", "x-request_id"] {
+        for name in
+            ["x-forwarded-for", "x_forwarded_for", "x-forwarded-anything", "forwarded", "x_real_ip", "x-request_id"]
+        {
             assert!(is_word_of_a_proxy(name), "{name}");
         }
         for name in ["x-forward", "x-forwarde", "forwarded-x", "host", "x-real-ip2"] {

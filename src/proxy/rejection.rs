@@ -108,6 +108,30 @@ impl Rejection {
         self.code_and_status().0
     }
 
+    /// Every code with its status. docs/errors.md lists all.
+    pub fn codes() -> impl Iterator<Item = (&'static str, u16)> {
+        let plain = [
+            Self::BadRequest,
+            Self::TargetTooLong,
+            Self::TooManyHeaders,
+            Self::HeadersTooLarge,
+            Self::NoRoute,
+            Self::MethodNotAllowed(Vec::new()),
+            Self::BodyTooLarge,
+            Self::RequestTimeout,
+            Self::NoEndpoint(NoEndpoint),
+            Self::ConnectFailed,
+            Self::BadGateway,
+            Self::UpstreamTimeout(TimeoutKind::Request),
+            Self::ClientGone,
+            Self::Internal,
+            Self::Forbidden(Forbidden::default()),
+        ];
+        let targets = TargetError::ALL.map(Self::BadTarget);
+        let tokens = AuthError::ALL.map(Self::Unauthenticated);
+        plain.into_iter().chain(targets).chain(tokens).map(|rejection| rejection.code_and_status())
+    }
+
     /// The status of the response.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.code_and_status().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -199,4 +223,22 @@ fn target_code(error: &TargetError) -> &'static str {
 fn allow(methods: &[Method]) -> HeaderValue {
     let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
     HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_is_left_out_of_the_list() {
+        let source = include_str!("rejection.rs").split("#[cfg(test)]").next().unwrap();
+        let known: Vec<_> = Rejection::codes().map(|(code, _)| code).collect();
+        let arms = source.lines().filter(|line| line.contains("=> (\""));
+        let written: Vec<_> = arms.map(|line| line.split('"').nth(1).unwrap()).collect();
+        assert!(written.len() > 10 && written.iter().all(|code| known.contains(code)), "{written:?}");
+        let mut once = known.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), known.len(), "two refusals have the same code");
+    }
 }

@@ -76,7 +76,11 @@ mod tests {
             (AttemptTimeout, false, 1, true, Retry::No),
             (Other, true, 1, true, Retry::No),
         ] {
-            assert_eq!(policy.decide(failure, repeatable, made, left), expected, "{failure:?} {repeatable} {made} {left}");
+            assert_eq!(
+                policy.decide(failure, repeatable, made, left),
+                expected,
+                "{failure:?} {repeatable} {made} {left}"
+            );
         }
         assert_eq!(RetryPolicy::new(RetryConfig { attempts: 1 }).decide(NeverSent, true, 1, true), Retry::No);
     }

@@ -39,7 +39,8 @@ mod tests {
         let of = |text: &str| serde_yaml::from_str::<TimeoutsConfig>(text).unwrap();
         let general = of("{ connect: 1s, request: 2s, attempt: 3s }");
         let timeouts = Timeouts::resolve(&general, &of("{ request: 4s, attempt: 5s }"), &of("{ attempt: 6s }"));
-        let seconds = [timeouts.connect, timeouts.request, timeouts.attempt.unwrap(), timeouts.idle].map(|time| time.as_secs());
+        let seconds =
+            [timeouts.connect, timeouts.request, timeouts.attempt.unwrap(), timeouts.idle].map(|time| time.as_secs());
         assert_eq!(seconds, [1, 4, 6, 60]);
     }
 }

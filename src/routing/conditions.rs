@@ -34,7 +34,8 @@ impl Conditions {
         let header = |(name, value): (&String, &String)| {
             // As they arrive: names in small letters.
             let known = HeaderName::from_bytes(name.as_bytes());
-            let wrong = |_| PatternError::new(format!("headers/{name}"), "not a header name; use letters, digits and -");
+            let wrong =
+                |_| PatternError::new(format!("headers/{name}"), "not a header name; use letters, digits and -");
             known.map(|known| (known.as_str().into(), Wanted::read(value))).map_err(wrong)
         };
         Ok(Self {

@@ -111,7 +111,9 @@ fn segment(text: &str, last: bool) -> Result<Segment, String> {
         return Err("never matches: paths are matched without empty and dot segments; take them out".to_owned());
     }
     if let Some(sign) = text.chars().find(|sign| "{}*?#\\\"<>^`|".contains(*sign) || sign.is_ascii_control()) {
-        return Err(format!("{sign:?} cannot stand in a segment; a segment is plain text or {{name}}, the last may be *"));
+        return Err(format!(
+            "{sign:?} cannot stand in a segment; a segment is plain text or {{name}}, the last may be *"
+        ));
     }
     literal(text).ok_or_else(|| format!("{text:?} never matches: its percent-encoding is broken or hides a slash"))
 }
@@ -160,7 +162,8 @@ fn host(text: Option<&str>) -> Result<Host, PatternError> {
         None => (false, name.as_str()),
     };
     let address = bare.starts_with('[') && bare.ends_with(']') && !suffix;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte) || (address && b"[]:".contains(&byte));
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte) || (address && b"[]:".contains(&byte));
     if bare.is_empty() || bare.ends_with('.') || !bare.bytes().all(plain) {
         let reason = "not a host; write api.example.com or *.example.com, without a port (names in punycode)";
         return Err(PatternError::new("host", reason));

@@ -13,18 +13,19 @@ impl RedirectTo {
     pub fn build(to: &str, pattern: &Pattern) -> Result<Self, String> {
         let template = Template::parse(to, &["path", "query"], pattern)?;
         let sample = template.literal_text();
-        let absolute = ["https://", "http://"].iter().any(|scheme| {
-            sample.strip_prefix(scheme).is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '['))
-        });
-        let own = sample.starts_with('/') && !sample.starts_with("//");
-        if !(absolute || own) || !sample.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("{to:?} is not an address; write https://host/path or /path, percent-encoded"));
+        if !sample.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!("{to:?} is not an address; percent-encode what is not visible ASCII"));
         }
-        // A name would let callers choose the host: `https://{id}/`.
-        let host_is_fixed = own || to.split('/').nth(2).is_some_and(|host| !host.split('{').skip(1).any(|rest| !rest.starts_with("path}")));
-        match host_is_fixed {
+        if sample.starts_with('/') && !sample.starts_with("//") {
+            return Ok(Self(template));
+        }
+        let (text, path_follows) = template.opening();
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        // What comes from the request may only stand behind the whole host, or callers could choose it.
+        match !host.is_empty() && (host.len() < rest.len() || path_follows || text.len() == sample.len()) {
             true => Ok(Self(template)),
-            false => Err("the host of a redirect cannot come from the request; write it out".to_owned()),
+            false => Err(format!("{to:?} is not an address with a host written out; write https://host/path or /path")),
         }
     }
 
@@ -62,7 +63,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_or_lets_callers_choose_the_host_is_refused() {
-        for to in ["", "new", "//evil", "https://{id}/", "https://a.{id}", "ftp://a/", "/a b", "/{nr}", "/{id", "https:///x"] {
+        for to in
+            ["", "new", "//evil", "https://{id}/", "https://a.{id}", "ftp://a/", "/a b", "/{nr}", "/{id", "https:///x"]
+        {
             assert!(build(to).is_err(), "{to}");
         }
     }

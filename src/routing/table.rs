@@ -82,7 +82,7 @@ impl<T> Table<T> {
     }
 
     /// The trees of a host, the most specific first.
-    fn trees<'t>(&'t self, host: &'t str) -> impl Iterator<Item = &'t Node<T>> {
+    fn trees<'t, 'h>(&'t self, host: &'h str) -> impl Iterator<Item = &'t Node<T>> + use<'t, 'h, T> {
         let host = if host.len() <= LONGEST_HOST { host } else { "" };
         let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
         let dots = host.match_indices('.').filter(|_| !self.suffixes.is_empty());

@@ -46,6 +46,12 @@ pub enum TargetError {
     Host,
 }
 
+impl TargetError {
+    /// Every one, for the table of codes.
+    pub const ALL: [Self; 6] =
+        [Self::Form, Self::Encoding, Self::Character, Self::EncodedSlash, Self::Ambiguous, Self::Host];
+}
+
 impl Target {
     /// Normalise strictly. A path that is normal already costs a look at its bytes and a reference count.
     ///
@@ -85,7 +91,9 @@ impl Target {
     pub fn host(&self) -> &str {
         match &self.host {
             Host::None => "",
-            Host::Sent(value, place) => value.to_str().ok().and_then(|text| text.get(place.clone())).unwrap_or_default(),
+            Host::Sent(value, place) => {
+                value.to_str().ok().and_then(|text| text.get(place.clone())).unwrap_or_default()
+            }
             Host::Lowered(_, name) => name,
         }
     }

@@ -59,6 +59,14 @@ impl Template {
         text
     }
 
+    /// The text before the first place, and whether the path follows it.
+    pub(super) fn opening(&self) -> (&str, bool) {
+        match &*self.0 {
+            [Part::Text(text), rest @ ..] => (text, rest.first() == Some(&Part::Path)),
+            rest => ("", rest.first() == Some(&Part::Path)),
+        }
+    }
+
     /// With something harmless in every place, to check the rest.
     pub(super) fn literal_text(&self) -> String {
         let sample = |part: &Part| match part {

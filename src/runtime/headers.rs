@@ -15,13 +15,18 @@ pub struct HeaderEdits {
 impl HeaderEdits {
     /// Compile one section, or name the key that is wrong and why.
     pub(super) fn build(config: &HeadersConfig) -> Result<Self, (String, String)> {
-        let remove = config.remove.iter().enumerate().map(|(at, text)| name(text).map_err(|why| (format!("/remove/{at}"), why)));
+        let remove =
+            config.remove.iter().enumerate().map(|(at, text)| name(text).map_err(|why| (format!("/remove/{at}"), why)));
         let set = config.set.iter().map(|(key, text)| {
             let at = |why| (format!("/set/{}", key.replace('~', "~0").replace('/', "~1")), why);
-            let value = HeaderValue::from_str(text).map_err(|_| at("not a header value; use visible ASCII".to_owned()))?;
+            let value =
+                HeaderValue::from_str(text).map_err(|_| at("not a header value; use visible ASCII".to_owned()))?;
             Ok((name(key).map_err(at)?, value))
         });
-        Ok(Self { remove: remove.collect::<Result<_, (String, String)>>()?, set: set.collect::<Result<_, (String, String)>>()? })
+        Ok(Self {
+            remove: remove.collect::<Result<_, (String, String)>>()?,
+            set: set.collect::<Result<_, (String, String)>>()?,
+        })
     }
 
     /// Change the head that a service gets.
@@ -47,7 +52,8 @@ impl HeaderEdits {
 fn name(text: &str) -> Result<HeaderName, String> {
     const OURS: [&str; 7] =
         ["content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "x-request-id"];
-    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| "not a header name; use letters, digits and -".to_owned())?;
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| "not a header name; use letters, digits and -".to_owned())?;
     match OURS.contains(&name.as_str()) {
         true => Err(format!("{name} belongs to the gateway; leave it out")),
         false => Ok(name),

@@ -35,16 +35,18 @@ impl Live {
         self.0.current.pin()
     }
 
-    /// Replace the snapshot, or keep the old one and say why. Returns the new generation.
+    /// Replace the snapshot, or keep the old one and say why. Returns the new generation. `ready` makes the new one
+    /// ready before it serves.
     ///
     /// # Errors
     /// As [`Live::start`], and whatever only a restart can change.
-    pub fn reload(&self, loaded: &Loaded) -> Result<u64, ConfigErrors> {
+    pub fn reload(&self, loaded: &Loaded, ready: impl FnOnce(&Snapshot)) -> Result<u64, ConfigErrors> {
         // Held while compiling, on a thread that serves nobody.
         let _one_at_a_time = self.0.reloading.lock();
         let old = self.pin();
         let snapshot = Snapshot::build(loaded, Some(&old), old.process.clone())?;
         let generation = snapshot.generation;
+        ready(&snapshot);
         self.0.current.store(snapshot);
         self.0.changed.send_replace(generation);
         Ok(generation)

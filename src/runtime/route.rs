@@ -62,7 +62,12 @@ pub enum Action {
 
 impl Route {
     /// Compile one route; problems are named below it. `service` is where its service stands in the snapshot.
-    pub(super) fn build(config: &Config, route: &RouteConfig, pattern: &Pattern, service: Option<ServiceIndex>) -> Result<Self, Vec<Problem>> {
+    pub(super) fn build(
+        config: &Config,
+        route: &RouteConfig,
+        pattern: &Pattern,
+        service: Option<ServiceIndex>,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut note = |pointer: String, reason: String| problems.push((pointer, reason));
         let action = action(route, pattern, service).map_err(|(pointer, reason)| note(pointer, reason)).ok();
@@ -71,7 +76,9 @@ impl Route {
         let cors = own_cors(route).map_err(|(pointer, reason)| note(pointer, reason)).ok();
         let rewrite = route.rewrite.as_ref().map(|rewrite| Rewrite::build(rewrite, pattern)).transpose();
         let rewrite = rewrite.map_err(|reason| note("/rewrite".to_owned(), reason)).ok();
-        let mut edits = |key: &str, section| HeaderEdits::build(section).map_err(|(pointer, reason)| note(format!("/{key}{pointer}"), reason)).ok();
+        let mut edits = |key: &str, section| {
+            HeaderEdits::build(section).map_err(|(pointer, reason)| note(format!("/{key}{pointer}"), reason)).ok()
+        };
         let request_headers = edits("request_headers", &route.request_headers);
         let response_headers = edits("response_headers", &route.response_headers);
         let (Some(action), Some(access), Some(cors), Some(rewrite), Some(request_headers), Some(response_headers)) =
@@ -107,9 +114,11 @@ fn action(route: &RouteConfig, pattern: &Pattern, service: Option<ServiceIndex>)
             .map_err(|(key, reason)| (format!("/redirect{key}"), reason)),
         (None, None, Some(respond)) => {
             let status = StatusCode::from_u16(respond.status);
-            let status = status.map_err(|_| ("/respond/status".to_owned(), "not a status; use 200 to 599".to_owned()))?;
+            let status =
+                status.map_err(|_| ("/respond/status".to_owned(), "not a status; use 200 to 599".to_owned()))?;
             let kind = HeaderValue::from_str(&respond.content_type);
-            let kind = kind.map_err(|_| ("/respond/content_type".to_owned(), "not a media type; write text/plain".to_owned()))?;
+            let kind = kind
+                .map_err(|_| ("/respond/content_type".to_owned(), "not a media type; write text/plain".to_owned()))?;
             let reply = Reply { body: respond.body.clone().into(), ..Reply::empty(status) };
             Ok(Action::Respond(reply.header(header::CONTENT_TYPE, kind)))
         }

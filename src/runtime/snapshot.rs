@@ -1,7 +1,4 @@
-use super::{
-    Listener, Process, Route,
-    route::OwnCors,
-};
+use super::{Listener, Process, Route, route::OwnCors};
 use crate::{
     auth::{Authenticator, RouteAuth},
     config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
@@ -140,7 +137,12 @@ fn pages(config: &Config) -> Pages {
         path: route.r#match.path.clone(),
         methods: route.r#match.methods.clone(),
         public: route.auth == RouteAuth::Public,
-        roles: route.access.iter().flat_map(|rule| rule.any_role.iter().chain(rule.all_roles.iter())).cloned().collect(),
+        roles: route
+            .access
+            .iter()
+            .flat_map(|rule| rule.any_role.iter().chain(rule.all_roles.iter()))
+            .cloned()
+            .collect(),
     };
     let docs = config.own.docs.then(|| config.routes.iter().map(doc).collect());
     Pages::build(&config.server.name, &config.server.version, docs)
@@ -171,7 +173,8 @@ impl Parts {
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
         let auth = Authenticator::build(&config.auth, previous.map(|old| &old.auth));
-        let auth = auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
+        let auth =
+            auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
         let cors = Cors::build(&config.cors);
         let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
         let services = services(config, process, problems);
@@ -219,7 +222,10 @@ fn routes(config: &Config, problems: &mut Vec<Problem>) -> (Option<Table<RouteIn
     let name = |index: RouteIndex| config.routes.get(index.0).map_or("?", |route| route.id.as_str());
     let table = Table::build(patterns).map_err(|conflicts| {
         problems.extend(conflicts.into_iter().map(|conflict| {
-            let reason = format!("never reached, because route {} takes the same requests; remove or change one", name(conflict.first));
+            let reason = format!(
+                "never reached, because route {} takes the same requests; remove or change one",
+                name(conflict.first)
+            );
             (format!("/routes/{}/match", conflict.second.0), reason)
         }));
     });
@@ -229,10 +235,15 @@ fn routes(config: &Config, problems: &mut Vec<Problem>) -> (Option<Table<RouteIn
 /// Sockets, threads and folders are made once. Everything else may change under traffic.
 fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let addresses = |config: &Config| -> Vec<_> { config.listeners.iter().map(|listener| (listener.address.clone(), listener.head_timeout)).collect() };
+    let addresses = |config: &Config| -> Vec<_> {
+        config.listeners.iter().map(|listener| (listener.address.clone(), listener.head_timeout)).collect()
+    };
     let mut check = |same: bool, pointer: &str| {
         if !same {
-            problems.push((pointer.to_owned(), "cannot change while the gateway runs; restart it to change this".to_owned()));
+            problems.push((
+                pointer.to_owned(),
+                "cannot change while the gateway runs; restart it to change this".to_owned(),
+            ));
         }
     };
     check(addresses(old) == addresses(new), "/listeners");

@@ -13,7 +13,7 @@ use crate::{
     observability::AccessLog,
     proxy::Gateway,
     runtime::{Live, Process},
-    upstream::Watch,
+    upstream::{self, Watch},
 };
 use async_trait::async_trait;
 use drain::Drain;
@@ -32,9 +32,13 @@ use signals::Signals;
 pub use signals::survive_early as survive_early_signals;
 use sockets::{OnSockets, Sockets};
 use std::{fs::File, io, os::fd::AsFd, process, sync::Arc, time::Duration};
+use tokio::sync::Mutex;
 
 /// Retries that pingora itself allows; above the 8 that `retry.attempts` can be, which decides.
 const PINGORA_RETRIES: usize = 16;
+
+/// How long a start and a reload wait for names that are new to them; late answers are found a moment later.
+const NAMES: Duration = Duration::from_secs(1);
 
 /// How long the last lines of the access log may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -61,12 +65,14 @@ pub fn run(loaded: Loaded, source: Source, started: impl FnOnce(&[String])) -> R
     let process = Process::new(AccessLog::start(stdout()?)?);
     let live = Live::start(&loaded, process.clone())?;
     let sockets = Sockets::bind(&config.listeners)?;
+    resolve(&live)?;
     let run_dir = Arc::new(RunDir::open(&config.server.run_dir));
+    let heard = signals::listen()?;
     let mut server = build(&config, &live, &sockets);
     let deadline = config.server.drain.deadline.get();
     let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
     server.add_service(background_service("drain", drain));
-    server.add_service(background_service("reload", Reload { source, live: live.clone() }));
+    server.add_service(background_service("reload", Reload { source, live: live.clone(), asked: heard.reload }));
     log::info!(
         "{} {} serves on {} with {} worker threads",
         config.server.name,
@@ -76,7 +82,8 @@ pub fn run(loaded: Loaded, source: Source, started: impl FnOnce(&[String])) -> R
     );
     started(sockets.addresses());
     let pause = config.server.drain.pause.get();
-    server.run(RunArgs { shutdown_signal: Box::new(Signals { process: process.clone(), pause }) });
+    let signals = Signals { process: process.clone(), pause, asked: Mutex::new(heard.asked) };
+    server.run(RunArgs { shutdown_signal: Box::new(signals) });
     process.access_log.flush(LAST_LINES);
     run_dir.clean();
     Ok(())
@@ -94,6 +101,16 @@ fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
     server
 }
 
+/// Without this, the first requests would find services without endpoints.
+fn resolve(live: &Live) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let snapshot = live.pin();
+    runtime.block_on(upstream::resolve(snapshot.services(), &snapshot.process.upstream, NAMES));
+    // A question under way blocks a thread for as long as it likes.
+    runtime.shutdown_background();
+    Ok(())
+}
+
 fn empty(config: &Config) -> Server {
     let conf = ServerConf {
         threads: threads::workers(&config.server),
@@ -101,7 +118,11 @@ fn empty(config: &Config) -> Server {
         work_stealing: false,
         max_retries: PINGORA_RETRIES,
         // Per thread here, in all in the file.
-        upstream_keepalive_pool_size: config.server.upstream_idle_connections.div_ceil(threads::workers(&config.server)).max(1),
+        upstream_keepalive_pool_size: config
+            .server
+            .upstream_idle_connections
+            .div_ceil(threads::workers(&config.server))
+            .max(1),
         // `drain` ends the process earlier, as soon as nothing is in flight.
         grace_period_seconds: Some(config.server.drain.deadline.get().as_secs() + 5),
         graceful_shutdown_timeout_seconds: Some(1),

@@ -1,14 +1,12 @@
 use crate::{
     config::{Config, ConfigErrors, Loaded},
-    runtime::Live,
+    runtime::{Live, Snapshot},
+    upstream,
 };
 use async_trait::async_trait;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
-use std::path::PathBuf;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::spawn_blocking,
-};
+use std::{path::PathBuf, sync::Arc};
+use tokio::{runtime::Handle, sync::Notify, task::spawn_blocking};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -39,15 +37,16 @@ impl Source {
 pub(super) struct Reload {
     pub(super) source: Source,
     pub(super) live: Live,
+    /// By SIGHUP. Several that come during one reload are one more.
+    pub(super) asked: Arc<Notify>,
 }
 
 #[async_trait]
 impl BackgroundService for Reload {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload().await,
+                () = self.asked.notified() => self.reload().await,
                 _ = shutdown.changed() => return,
             }
         }
@@ -60,7 +59,11 @@ impl Reload {
         let outcome = spawn_blocking(move || {
             let loaded = source.load()?;
             super::warn(&loaded);
-            live.reload(&loaded)
+            let ready = |next: &Snapshot| {
+                let known = upstream::resolve(next.services(), &next.process.upstream, super::NAMES);
+                Handle::current().block_on(known);
+            };
+            live.reload(&loaded, ready)
         });
         match outcome.await {
             Ok(Ok(generation)) => log::info!("reloaded: generation {generation} serves"),

@@ -1,33 +1,96 @@
 use crate::runtime::Process;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+    sync::{
+        Mutex, Notify,
+        mpsc::{Receiver, Sender, channel},
+    },
     time::sleep,
 };
+
+/// Signals that may wait to be looked at; more of them say nothing new.
+const WAITING: usize = 16;
+
+/// What a process is asked to do by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// SIGTERM.
+    Drain,
+    /// SIGINT.
+    Stop,
+    /// SIGQUIT.
+    Handoff,
+}
+
+/// Signals, heard from the moment this exists by a thread of their own: none is lost while pingora starts.
+pub(super) struct Heard {
+    pub(super) asked: Receiver<Asked>,
+    /// SIGHUP.
+    pub(super) reload: Arc<Notify>,
+}
+
+/// Hear every signal from now on.
+///
+/// # Errors
+/// The process may not have signal handlers, or no thread.
+pub(super) fn listen() -> io::Result<Heard> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let (sender, asked) = channel(WAITING);
+    let reload = Arc::new(Notify::new());
+    let told = reload.clone();
+    let hear = {
+        let _inside = runtime.enter();
+        hear(sender, told)?
+    };
+    thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(hear))?;
+    Ok(Heard { asked, reload })
+}
+
+fn hear(sender: Sender<Asked>, reload: Arc<Notify>) -> io::Result<impl Future<Output = ()> + Send> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    Ok(async move {
+        loop {
+            let asked = tokio::select! {
+                _ = hangup.recv() => {
+                    reload.notify_one();
+                    continue;
+                }
+                _ = terminate.recv() => Asked::Drain,
+                _ = interrupt.recv() => Asked::Stop,
+                _ = quit.recv() => Asked::Handoff,
+            };
+            _ = sender.try_send(asked);
+        }
+    })
+}
 
 /// Decides what a signal means. pingora only hears of the end, when there is no way back from it.
 pub(super) struct Signals {
     pub(super) process: Arc<Process>,
     pub(super) pause: Duration,
+    /// pingora asks once, through a shared reference.
+    pub(super) asked: Mutex<Receiver<Asked>>,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let listen = |kind: SignalKind| signal(kind).map_err(|error| log::error!("signals: {error}"));
-        let (Ok(mut quit), Ok(mut terminate), Ok(mut interrupt)) =
-            (listen(SignalKind::quit()), listen(SignalKind::terminate()), listen(SignalKind::interrupt()))
-        else {
-            return ShutdownSignal::FastShutdown;
-        };
+        let mut asked = self.asked.lock().await;
         loop {
-            tokio::select! {
-                _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
-                _ = terminate.recv() => return self.leave(&mut interrupt).await,
+            match asked.recv().await {
+                None | Some(Asked::Stop) => return ShutdownSignal::FastShutdown,
+                Some(Asked::Drain) => return self.leave(&mut asked).await,
                 // pingora's own way would stop serving whether or not anybody takes over.
-                _ = quit.recv() => log::warn!("SIGQUIT: the handoff to a new process is not built yet; serving on"),
+                Some(Asked::Handoff) => {
+                    log::warn!("SIGQUIT: the handoff to a new process is not built yet; serving on");
+                }
             }
         }
     }
@@ -36,22 +99,25 @@ impl ShutdownSignalWatch for Signals {
 impl Signals {
     /// Still accepting, but asking every caller to go elsewhere: what pingora does at the end, dropping idle
     /// connections, then hits nobody who is about to use one.
-    async fn leave(&self, interrupt: &mut Signal) -> ShutdownSignal {
+    async fn leave(&self, asked: &mut Receiver<Asked>) -> ShutdownSignal {
         self.process.leave();
         log::info!("SIGTERM: leaving; for {:?} answers close their connections, then the listeners close", self.pause);
+        let stopped = async { while asked.recv().await.is_some_and(|asked| asked != Asked::Stop) {} };
         tokio::select! {
             () = sleep(self.pause) => ShutdownSignal::GracefulTerminate,
-            _ = interrupt.recv() => ShutdownSignal::FastShutdown,
+            // A second SIGTERM changes nothing: supervisors send it twice.
+            () = stopped => ShutdownSignal::FastShutdown,
         }
     }
 }
 
-/// Until somebody listens, SIGHUP and SIGQUIT are lost instead of killing a process that is just starting.
+/// Until somebody listens, SIGHUP and SIGQUIT are lost instead of killing a process that is just starting. SIGTERM and
+/// SIGINT end it, as they should: nobody is served yet.
 ///
 /// # Errors
 /// The process may not have signal handlers.
 pub fn survive_early() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime: Runtime = Builder::new_current_thread().enable_io().build()?;
     let _inside = runtime.enter();
     // The handlers stay when the listeners are dropped.
     signal(SignalKind::hangup()).and(signal(SignalKind::quit())).map(drop)

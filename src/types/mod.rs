@@ -8,6 +8,7 @@ mod network;
 mod reply;
 mod secret;
 mod size;
+mod statuses;
 mod swap;
 
 pub use clock::{Clock, Moment};
@@ -18,4 +19,5 @@ pub use network::{ListenAddress, Network};
 pub use reply::Reply;
 pub use secret::Secret;
 pub use size::Size;
+pub use statuses::Statuses;
 pub use swap::{Pinned, Swap};

@@ -85,7 +85,7 @@ macro_rules! textual {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "x-expects": $expects })
+                json_schema!({ "type": "string", "pattern": $pattern, "format": stringify!($name), "x-expects": $expects })
             }
         }
     };

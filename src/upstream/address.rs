@@ -79,7 +79,20 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", ":80", "a", "a:0", "a:99999", "a:x", "http://a/x", "http://u@a:1", "::1:80", "ftp://a:1", "https://a:1", "a b:1"] {
+        for text in [
+            "",
+            ":80",
+            "a",
+            "a:0",
+            "a:99999",
+            "a:x",
+            "http://a/x",
+            "http://u@a:1",
+            "::1:80",
+            "ftp://a:1",
+            "https://a:1",
+            "a b:1",
+        ] {
             assert!(Address::parse(text).is_err(), "{text}");
         }
     }

@@ -1,6 +1,6 @@
 use crate::{
     resilience::{RetryConfig, TimeoutsConfig},
-    types::{List, Span},
+    types::{List, Span, Statuses},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,7 @@ pub struct ServiceConfig {
 /// One endpoint: an address, or `{ address: …, weight: … }`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(extend("x-expects" = "an address such as http://member-service:8001, or { address: …, weight: … }"))]
 pub enum EndpointConfig {
     /// An address with weight 1.
     Address(String),
@@ -87,7 +88,7 @@ pub struct HealthConfig {
     /// Path that an http probe gets. Default: /health.
     pub path: Option<String>,
     /// Status codes that mean healthy, single (`204`) or as a range (`200-299`). Default: 200-299.
-    pub expect: Option<List<String>>,
+    pub expect: Option<List<Statuses>>,
     /// Time between two probes of an endpoint. At least 100ms. Default: 30s.
     pub interval: Option<Span>,
     /// Longest time for one probe, connecting included. Default: 5s.

@@ -47,6 +47,10 @@ impl Tried {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.first().is_none_or(|first| *first == 0)
+    }
+
     pub(super) fn contains(&self, endpoint: &Endpoint) -> bool {
         self.0.contains(&endpoint.state.id)
     }

@@ -1,7 +1,7 @@
 //! One look at one endpoint.
 
 use super::{HealthConfig, config::ProbeConfig, health::Thresholds};
-use crate::types::Span;
+use crate::types::{Span, Statuses};
 use http::{HeaderValue, header};
 use pingora::{
     ErrorType as Type,
@@ -14,7 +14,6 @@ use pingora::{
 };
 use std::{
     net::SocketAddr,
-    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -26,7 +25,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct ProbeSettings {
     pub(super) kind: ProbeConfig,
     path: Box<str>,
-    expect: Box<[RangeInclusive<u16>]>,
+    expect: Box<[Statuses]>,
     pub(super) interval: Duration,
     timeout: Duration,
     pub(super) thresholds: Thresholds,
@@ -49,7 +48,10 @@ impl ProbeSettings {
         Ok(Self {
             kind: own.probe.or(general.probe).unwrap_or_default(),
             path: path.into(),
-            expect: expected(own.expect.as_ref().or(general.expect.as_ref()).map_or(&[][..], |list| list))?,
+            expect: match own.expect.as_ref().or(general.expect.as_ref()) {
+                Some(list) if !list.is_empty() => list.iter().cloned().collect(),
+                _ => Box::new([Statuses::new(200, 299)]),
+            },
             interval,
             timeout: span(own.timeout, general.timeout, 5).max(Duration::from_millis(1)),
             thresholds: Thresholds {
@@ -58,22 +60,6 @@ impl ProbeSettings {
             },
         })
     }
-}
-
-fn expected(list: &[String]) -> Result<Box<[RangeInclusive<u16>]>, (String, String)> {
-    if list.is_empty() {
-        return Ok(Box::new([200..=299]));
-    }
-    let range = |text: &str| {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        (100 <= first && first <= last && last <= 599).then_some(first..=last)
-    };
-    let read = |(at, text): (usize, &String)| {
-        let wrong = || (format!("expect/{at}"), format!("{text:?} is not a status; write 204 or 200-299"));
-        range(text).ok_or_else(wrong)
-    };
-    list.iter().enumerate().map(read).collect()
 }
 
 /// A way to look at one endpoint, made ready.
@@ -123,7 +109,7 @@ fn http_check(settings: &ProbeSettings, address: SocketAddr, host: Option<&Heade
     let expect = settings.expect.clone();
     check.validator = Some(Box::new(move |response| {
         let status = response.status.as_u16();
-        match expect.iter().any(|range| range.contains(&status)) {
+        match expect.iter().any(|statuses| statuses.contains(status)) {
             true => Ok(()),
             false => Err(Error::new(Type::CustomCode("status", status))),
         }
@@ -135,7 +121,9 @@ fn reason(error: &Error) -> &'static str {
     match error.etype() {
         Type::CustomCode(..) => "status",
         Type::ConnectTimedout | Type::ReadTimedout | Type::WriteTimedout => "timeout",
-        Type::ConnectRefused | Type::ConnectNoRoute | Type::ConnectError | Type::SocketError | Type::BindError => "connect",
+        Type::ConnectRefused | Type::ConnectNoRoute | Type::ConnectError | Type::SocketError | Type::BindError => {
+            "connect"
+        }
         Type::ConnectionClosed | Type::ReadError | Type::WriteError => "closed",
         _ => "answer",
     }
@@ -148,11 +136,11 @@ mod tests {
     #[test]
     fn the_service_goes_before_the_file_and_mistakes_are_named() {
         let of = |text: &str| serde_yaml::from_str::<HealthConfig>(text).unwrap();
-        let settings = ProbeSettings::build(&of("{ path: /a, interval: 1s, expect: [204] }"), &of("{ path: /b, expect: [200-299, \"404\"] }"));
+        let settings = ProbeSettings::build(&of("{ path: /a, interval: 1s, expect: [204] }"), &of("{ path: /b }"));
         let settings = settings.unwrap();
         assert_eq!((&*settings.path, settings.interval.as_secs(), settings.timeout.as_secs()), ("/b", 1, 5));
-        assert_eq!(*settings.expect, [200..=299, 404..=404]);
-        for (text, key) in [("{ path: a }", "path"), ("{ interval: 10ms }", "interval"), ("{ expect: [\"2xx\"] }", "expect/0"), ("{ expect: [299-200] }", "expect/0")] {
+        assert_eq!(*settings.expect, [Statuses::new(204, 204)]);
+        for (text, key) in [("{ path: a }", "path"), ("{ interval: 10ms }", "interval")] {
             assert_eq!(ProbeSettings::build(&of("{}"), &of(text)).unwrap_err().0, key, "{text}");
         }
     }

@@ -1,7 +1,7 @@
 use super::{
     EndpointConfig, HealthConfig, HostConfig, ServiceConfig, States,
     address::Address,
-    balancer::Balancer,
+    balancer::{Balancer, Turn},
     config::{BalancerConfig, ProbeConfig},
     endpoint::{Attempt, Endpoint, Members, Tried},
     health::{Health, ServiceHealth},
@@ -93,8 +93,9 @@ impl Service {
         let members = self.members.pin();
         let at = |index: usize| members.endpoints.get(index).filter(|endpoint| !tried.contains(endpoint));
         let well = |endpoint: &Endpoint| endpoint.state.health.status() != Health::Unhealthy;
-        let chosen = members.balancer.pick(|index| at(index).is_some_and(well));
-        let chosen = chosen.or_else(|| members.balancer.pick(|index| at(index).is_some()));
+        let turn = if tried.is_empty() { Turn::Next } else { Turn::Same };
+        let chosen = members.balancer.pick(turn, |index| at(index).is_some_and(well));
+        let chosen = chosen.or_else(|| members.balancer.pick(Turn::Same, |index| at(index).is_some()));
         chosen.map(|index| Attempt::new(members, index)).ok_or(NoEndpoint)
     }
 
@@ -114,7 +115,8 @@ impl Service {
             };
         }
         let found = members.endpoints.iter().map(|endpoint| &endpoint.state.health);
-        let with = |wanted: Health| found.clone().find(|health| health.status() == wanted).map(|health| health.record());
+        let with =
+            |wanted: Health| found.clone().find(|health| health.status() == wanted).map(|health| health.record());
         if self.probe.kind == ProbeConfig::Off {
             return of(Health::Healthy);
         }
@@ -138,7 +140,8 @@ impl Service {
     pub(super) fn refresh(&self, states: &States) {
         let mut wanted: Vec<(SocketAddr, &Address, NonZeroU16)> = Vec::new();
         for (address, weight) in &self.written {
-            let found = address.fixed.map(|fixed| vec![fixed]).or_else(|| states.addresses(address).map(|all| all.to_vec()));
+            let found =
+                address.fixed.map(|fixed| vec![fixed]).or_else(|| states.addresses(address).map(|all| all.to_vec()));
             for one in found.unwrap_or_default() {
                 // Two names of one address are one endpoint.
                 if !wanted.iter().any(|(known, ..)| *known == one) {

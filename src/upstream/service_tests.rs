@@ -18,7 +18,8 @@ fn ill(service: &Service, index: usize) {
 
 #[test]
 fn weights_are_spread_evenly_over_a_cycle() {
-    let service = service(&States::default(), json!([{ "address": "10.0.0.1:1", "weight": 4 }, "10.0.0.2:1", "10.0.0.3:1"]));
+    let service =
+        service(&States::default(), json!([{ "address": "10.0.0.1:1", "weight": 4 }, "10.0.0.2:1", "10.0.0.3:1"]));
     let mut cycle = picks(&service, 12, &Tried::default());
     assert!(!cycle.windows(4).any(|four| four.iter().all(|one| *one == four[0])), "{cycle:?}");
     cycle.sort();
@@ -46,7 +47,10 @@ fn the_ill_are_left_alone_while_somebody_is_well() {
     assert_eq!(picks(&service, 2, &Tried::default()), ["10.0.0.2:1", "10.0.0.2:1"]);
     ill(&service, 1);
     assert_eq!(picks(&service, 4, &Tried::default()).len(), 4, "probes may be wrong: better to ask than to refuse");
-    assert_eq!(service.health(), ServiceHealth { status: Health::Unhealthy, response_time: None, error: Some("connect") });
+    assert_eq!(
+        service.health(),
+        ServiceHealth { status: Health::Unhealthy, response_time: None, error: Some("connect") }
+    );
 }
 
 #[test]
@@ -85,7 +89,12 @@ fn a_name_has_the_addresses_of_its_last_good_answer() {
 #[test]
 fn every_wrong_address_is_named_with_its_place() {
     let config = json!({ "endpoints": ["a", "10.0.0.1:1", { "address": "ftp://b:1" }], "health": { "path": "x" } });
-    let built = Service::build("s".into(), &serde_json::from_value(config).unwrap(), &HealthConfig::default(), &States::default());
+    let built = Service::build(
+        "s".into(),
+        &serde_json::from_value(config).unwrap(),
+        &HealthConfig::default(),
+        &States::default(),
+    );
     let places: Vec<String> = built.unwrap_err().into_iter().map(|(pointer, _)| pointer).collect();
     assert_eq!(places, ["/endpoints/0", "/endpoints/2/address", "/health/path"]);
 }

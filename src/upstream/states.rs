@@ -62,7 +62,9 @@ impl States {
         };
         match &new {
             Answer::Known(addresses) => log::info!("{}:{} is {addresses:?}", name.host, name.port),
-            Answer::Failed => log::warn!("{}:{} cannot be resolved; asking again every few seconds", name.host, name.port),
+            Answer::Failed => {
+                log::warn!("{}:{} cannot be resolved; asking again every few seconds", name.host, name.port)
+            }
         }
         names.insert(name, new);
     }

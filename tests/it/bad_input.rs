@@ -45,7 +45,11 @@ fn refused(changes: &[(&str, &str)], words: &[&str]) {
         for word in words {
             assert!(outcome.stderr.contains(word), "{command}: no {word:?} in\n{}", outcome.stderr);
         }
-        assert!(!outcome.stderr.contains("panicked") && !outcome.stderr.contains("RUST_BACKTRACE"), "{}", outcome.stderr);
+        assert!(
+            !outcome.stderr.contains("panicked") && !outcome.stderr.contains("RUST_BACKTRACE"),
+            "{}",
+            outcome.stderr
+        );
         assert!(!outcome.stderr.contains(SECRET), "a secret in\n{}", outcome.stderr);
     }
 }
@@ -54,7 +58,11 @@ fn refused(changes: &[(&str, &str)], words: &[&str]) {
 fn a_good_file_is_fine() {
     let outcome = run("check", GOOD, &[]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-    assert!(outcome.stdout.contains("1 routes, 1 services") || outcome.stdout.contains("1 route"), "{}", outcome.stdout);
+    assert!(
+        outcome.stdout.contains("1 routes, 1 services") || outcome.stdout.contains("1 route"),
+        "{}",
+        outcome.stdout
+    );
 }
 
 #[test]
@@ -86,7 +94,8 @@ fn a_missing_variable_is_named_with_its_place() {
 #[test]
 fn a_secret_may_hold_any_character() {
     let text = GOOD.replace("integration-tests-0123456789abcd", "\"${S}\"").replace("check", "");
-    for secret in ["a: b # c", "- x\n- y", "{\"a\": [1]}", "${HOME}", "*&!|>%@`", "'\"'\"", "true", "12345", "\u{d55c}"] {
+    for secret in ["a: b # c", "- x\n- y", "{\"a\": [1]}", "${HOME}", "*&!|>%@`", "'\"'\"", "true", "12345", "\u{d55c}"]
+    {
         let secret = format!("{secret}{}", "x".repeat(32));
         let outcome = run("check", &text, &[("S", &secret)]);
         assert_eq!(outcome.code, Some(0), "{secret}: {}", outcome.stderr);
@@ -100,7 +109,13 @@ fn edgeway_token(text: &str, secret: &str) -> Outcome {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("f.yaml");
     fs::write(&file, text).unwrap();
-    edgeway(folder.path()).args(["token", "--sub", "7", "--config"]).arg(&file).env("S", secret).output().unwrap().into()
+    edgeway(folder.path())
+        .args(["token", "--sub", "7", "--config"])
+        .arg(&file)
+        .env("S", secret)
+        .output()
+        .unwrap()
+        .into()
 }
 
 #[test]
@@ -149,7 +164,8 @@ fn a_port_in_use_is_one_line_within_two_seconds() {
     let outcome = run("run", &GOOD.replace("127.0.0.1:0", &address), &[]);
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     assert_eq!(outcome.code, Some(1));
-    let errors: Vec<&str> = outcome.stderr.lines().filter(|line| !line.contains(" WARN ") && !line.contains(" INFO ")).collect();
+    let errors: Vec<&str> =
+        outcome.stderr.lines().filter(|line| !line.contains(" WARN ") && !line.contains(" INFO ")).collect();
     assert_eq!(errors.len(), 1, "{}", outcome.stderr);
     assert!(errors[0].contains(&address) && errors[0].contains("in use"), "{}", errors[0]);
 }
@@ -252,7 +268,15 @@ fn a_body_over_the_limit_is_413_with_and_without_a_length() {
 fn odd_requests_leave_the_gateway_well() {
     let upstream = Upstream::echo();
     let gateway = serving(&upstream, "");
-    for bytes in [&b"\r\n\r\n"[..], b"\0\0\0\0", b"GET", b"GET / HTTP/9.9\r\n\r\n", b"GET /x HTTP/1.1\r\n\r\n", b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"GET /x HTTP/1.1\r\nHost: a b\r\n\r\n"] {
+    for bytes in [
+        &b"\r\n\r\n"[..],
+        b"\0\0\0\0",
+        b"GET",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /x HTTP/1.1\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: a b\r\n\r\n",
+    ] {
         let mut client = gateway.client();
         client.send(bytes);
         drop(client);

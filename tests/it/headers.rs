@@ -52,8 +52,12 @@ fn whatever_callers_say_in_protected_names_never_passes() {
             assert_eq!(response.status, 200, "{lie:?}");
             let seen = upstream.only();
             let normal = |name: &str| name.to_lowercase().replace('_', "-");
-            let sent: Vec<_> = seen.headers.iter().filter(|(name, _)| PROTECTED.contains(&normal(name).as_str())).collect();
-            assert!(sent.iter().all(|(name, value)| !value.contains("evil") && !name.contains('_')), "{lie:?}: {sent:?}");
+            let sent: Vec<_> =
+                seen.headers.iter().filter(|(name, _)| PROTECTED.contains(&normal(name).as_str())).collect();
+            assert!(
+                sent.iter().all(|(name, value)| !value.contains("evil") && !name.contains('_')),
+                "{lie:?}: {sent:?}"
+            );
             assert_eq!(sent.len(), if allowed { 4 } else { 0 }, "{lie:?}: {sent:?}");
         }
     }
@@ -117,7 +121,15 @@ fn the_service_learns_who_asked_through_whom() {
     let upstream = Upstream::echo();
     let gateway = gateway_with(&upstream, "");
     let token = bearer("admin");
-    let lies = ["X-Forwarded-For: 6.6.6.6", "x_forwarded_for: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6", "X-Request-ID: mine"];
+    let lies = [
+        "X-Forwarded-For: 6.6.6.6",
+        "x_forwarded_for: 6.6.6.6",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: evil",
+        "Forwarded: for=6.6.6.6",
+        "X-Real-IP: 6.6.6.6",
+        "X-Request-ID: mine",
+    ];
     let response = gateway.get("/api/x", &[&lies[..], &[&token]].concat());
     let seen = upstream.only();
     assert_eq!(seen.all("x-forwarded-for"), ["127.0.0.1"]);
@@ -138,12 +150,20 @@ fn a_trusted_proxy_is_believed() {
     let upstream = Upstream::echo();
     let trusting = "listeners: [{ address: \"127.0.0.1:0\", trusted_proxies: 127.0.0.0/8 }]";
     let gateway = gateway_with(&upstream, trusting);
-    let said = ["X-Forwarded-For: 6.6.6.6, 192.0.2.7:5678", "X-Forwarded-Proto: https", "X-Forwarded-Host: portal.example", "X-Request-ID: from-the-edge.1"];
+    let said = [
+        "X-Forwarded-For: 6.6.6.6, 192.0.2.7:5678",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: portal.example",
+        "X-Request-ID: from-the-edge.1",
+    ];
     let response = gateway.get("/open/x", &said);
     assert_eq!(response.header("x-request-id"), Some("from-the-edge.1"));
     let seen = upstream.only();
     assert_eq!(seen.all("x-forwarded-for"), ["6.6.6.6, 192.0.2.7:5678, 127.0.0.1"]);
-    assert_eq!((seen.header("x-forwarded-proto"), seen.header("x-forwarded-host")), (Some("https"), Some("portal.example")));
+    assert_eq!(
+        (seen.header("x-forwarded-proto"), seen.header("x-forwarded-host")),
+        (Some("https"), Some("portal.example"))
+    );
     assert_eq!(gateway.log_line("from-the-edge.1")["client"], "192.0.2.7");
     let odd = gateway.get("/open/x", &["X-Request-ID: a b"]);
     assert!(odd.header("x-request-id").unwrap().starts_with("req-"));

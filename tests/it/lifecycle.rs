@@ -11,7 +11,9 @@ const PING: &str = "routes: [{ id: ping, match: { path: /ping }, respond: { body
 
 /// Drains for this long before the listeners close.
 fn pausing(gateway_sections: &str, pause: &str) -> Gateway {
-    Gateway::start(&format!("server: {{ threads: 1, drain: {{ pause: {pause}, deadline: 35s }} }}\n{gateway_sections}"))
+    Gateway::start(&format!(
+        "server: {{ threads: 1, run_dir: \"${{RUN_DIR}}\", drain: {{ pause: {pause}, deadline: 35s }} }}\n{gateway_sections}"
+    ))
 }
 
 #[test]

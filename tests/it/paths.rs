@@ -107,7 +107,8 @@ const TABLE: &[(&str, Saw)] = &[
     ("/openx", Nothing(404, "no_route")),
     // Anything but a path.
     ("http://gateway.test/open/x", Nothing(400, "bad_target")),
-    ("http://evil.test/api/members", Nothing(400, "bad_request")),
+    // pingora's parser: a host that is not that of `Host`, and below a character that no URL has.
+    ("http://evil.test/api/members", Nothing(400, "")),
     ("https://gateway.test/open/x", Nothing(400, "bad_target")),
     ("open/x", Nothing(400, "bad_target")),
     ("api/members", Nothing(400, "bad_target")),
@@ -131,7 +132,7 @@ const TABLE: &[(&str, Saw)] = &[
     ("/open/|x", Nothing(400, "bad_character")),
     ("/open/{x}", Nothing(400, "bad_character")),
     ("/open/^", Nothing(400, "bad_character")),
-    ("/open/`", Nothing(400, "bad_character")),
+    ("/open/`", Nothing(400, "")),
     // Queries are kept as they are.
     ("/open/x?a=%2F..%2Fapi&b=//", Path("/open/x?a=%2F..%2Fapi&b=//")),
     ("/open/x?/../../api/members", Path("/open/x?/../../api/members")),
@@ -139,7 +140,8 @@ const TABLE: &[(&str, Saw)] = &[
 ];
 
 fn ask(gateway: &Gateway, spelling: &str, header: &str) -> Response {
-    gateway.send(format!("GET {spelling} HTTP/1.1\r\nHost: gateway.test\r\n{header}Connection: close\r\n\r\n").as_bytes())
+    gateway
+        .send(format!("GET {spelling} HTTP/1.1\r\nHost: gateway.test\r\n{header}Connection: close\r\n\r\n").as_bytes())
 }
 
 #[test]
@@ -154,9 +156,7 @@ fn every_spelling_meets_the_route_that_it_means() {
         let seen = upstream.seen();
         let right = match expected {
             Nothing(status, code) => response.status == *status && response.code() == *code && seen.is_empty(),
-            Path(path) => {
-                response.status == 200 && seen.len() == 1 && seen[0].line == format!("GET {path} HTTP/1.1")
-            }
+            Path(path) => response.status == 200 && seen.len() == 1 && seen[0].line == format!("GET {path} HTTP/1.1"),
         };
         if !right {
             let saw: Vec<_> = seen.iter().map(|request| request.line.clone()).collect();

@@ -46,7 +46,8 @@ fn the_most_specific_route_answers() {
         ("/m/me?x=1&v=%32", "h", "", "v2"),
         ("/m/me?v=3", "h", "", "me"),
     ] {
-        let response = gateway.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{header}Connection: close\r\n\r\n").as_bytes());
+        let response = gateway
+            .send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{header}Connection: close\r\n\r\n").as_bytes());
         assert_eq!((response.status, response.body.as_str()), (200, body), "{path} {host} {header}");
     }
 }
@@ -83,7 +84,10 @@ fn redirects_carry_path_and_query() {
     assert_eq!((response.status, response.header("location")), (301, Some("https://new.example/x/7?x=1")));
     let response = gateway.get("/moved//a/../b?y=%0d", &[]);
     assert_eq!((response.status, response.header("location")), (308, Some("https://new.example/moved/b?y=%0d")));
-    assert_eq!(gateway.get("/moved//evil.example", &[]).header("location"), Some("https://new.example/moved/evil.example"));
+    assert_eq!(
+        gateway.get("/moved//evil.example", &[]).header("location"),
+        Some("https://new.example/moved/evil.example")
+    );
 }
 
 #[test]

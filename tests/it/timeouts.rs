@@ -10,7 +10,8 @@ use std::{
 fn gateway(endpoints: &[&Upstream], timeouts: &str) -> Gateway {
     let urls: Vec<String> = endpoints.iter().map(|upstream| format!("\"{}\"", upstream.url())).collect();
     Gateway::start(&format!(
-        "timeouts: {{ {timeouts} }}\n\
+        "server: {{ threads: 1, run_dir: \"${{RUN_DIR}}\", drain: {{ pause: 0s }} }}\n\
+         timeouts: {{ {timeouts} }}\n\
          services: {{ s: {{ endpoints: [{}], health: {{ probe: off }} }} }}\n\
          routes: [{{ id: all, match: {{ path: /x/* }}, service: s, auth: public }}]\n",
         urls.join(", ")
@@ -35,10 +36,9 @@ fn a_hung_endpoint_costs_the_attempt_timeout_and_no_more() {
 #[test]
 fn what_nobody_answers_in_time_is_504_and_the_log_says_which_timeout_struck() {
     let hung = Upstream::start(|_| Answer::Hang);
-    for (timeouts, reason) in [
-        ("request: 600ms", "timeouts.request struck"),
-        ("attempt: 600ms, request: 20s", "timeouts.attempt struck"),
-    ] {
+    for (timeouts, reason) in
+        [("request: 600ms", "timeouts.request struck"), ("attempt: 600ms, request: 20s", "timeouts.attempt struck")]
+    {
         let gateway = gateway(&[&hung], timeouts);
         let since = Instant::now();
         let response = gateway.get("/x/1", &[]);
@@ -80,7 +80,10 @@ fn the_time_of_a_request_begins_when_it_has_arrived() {
 fn a_stream_may_take_longer_than_a_request() {
     let upstream = Upstream::start(|_| {
         // The head at once, the rest when the test's patience with `request` would long be over.
-        Answer::Raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n".to_owned())
+        Answer::Raw(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n"
+                .to_owned(),
+        )
     });
     let gateway = gateway(&[&upstream], "request: 500ms, attempt: 400ms, idle: 2s");
     let mut stream = TcpStream::connect(gateway.address).unwrap();

@@ -64,7 +64,7 @@ fn none_of_10000_gets_fails_while_an_endpoint_is_killed_and_restarted() {
 fn weights_share_the_requests() {
     let (heavy, light) = (Upstream::echo(), Upstream::echo());
     let gateway = Gateway::start(&format!(
-        "server: {{ threads: 1, run_dir: /nonexistent, drain: {{ pause: 0s }} }}\n\
+        "server: {{ threads: 1, run_dir: \"${{RUN_DIR}}\", drain: {{ pause: 0s }} }}\n\
          services:\n  s:\n    health: {{ probe: off }}\n    endpoints:\n      - {{ address: \"{}\", weight: 3 }}\n      - \"{}\"\n\
          routes: [{{ id: all, match: {{ path: /x/* }}, service: s, auth: public }}]\n",
         heavy.url(),
@@ -99,10 +99,8 @@ fn a_refused_connection_is_503_and_a_cut_answer_502() {
 #[test]
 fn a_post_goes_to_another_endpoint_only_when_it_was_never_sent() {
     let well = Upstream::start(|request| Answer::Text(request.body.clone()));
-    let gateway = Gateway::start(&sections(
-        &[format!("127.0.0.1:{}", closed_port()), well.url()],
-        "health: { probe: off }",
-    ));
+    let gateway =
+        Gateway::start(&sections(&[format!("127.0.0.1:{}", closed_port()), well.url()], "health: { probe: off }"));
     for _ in 0..4 {
         let response = gateway.request("POST", "/x/1", &[], "pay");
         assert_eq!((response.status, response.body.as_str()), (200, "pay"));
@@ -132,10 +130,13 @@ fn a_reused_connection_that_died_is_replaced_for_what_may_be_sent_again() {
 
 #[test]
 fn probes_decide_who_is_asked_and_the_health_page_tells() {
-    let (well, ill) = (Upstream::echo(), Upstream::start(|request| match request.line.contains("/health") {
-        true => Answer::Raw("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n".to_owned()),
-        false => Answer::Text("ill".to_owned()),
-    }));
+    let (well, ill) = (
+        Upstream::echo(),
+        Upstream::start(|request| match request.line.contains("/health") {
+            true => Answer::Raw("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n".to_owned()),
+            false => Answer::Text("ill".to_owned()),
+        }),
+    );
     let probes = "health: { interval: 100ms, timeout: 5s, unhealthy_after: 2 }";
     let gateway = Gateway::start(&sections(&[well.url(), ill.url()], probes));
     // Unhealthy: nobody is sent there any more.
@@ -159,7 +160,9 @@ fn probes_decide_who_is_asked_and_the_health_page_tells() {
 #[test]
 fn a_hundred_reloads_under_load_change_no_health_and_fail_no_request() {
     let (well, ill) = (Upstream::echo(), Upstream::start(|_| Answer::Close));
-    let of = |interval: &str| sections(&[well.url(), ill.url()], &format!("health: {{ interval: {interval}, unhealthy_after: 1 }}"));
+    let of = |interval: &str| {
+        sections(&[well.url(), ill.url()], &format!("health: {{ interval: {interval}, unhealthy_after: 1 }}"))
+    };
     let gateway = Gateway::start(&of("100ms"));
     let quiet = || {
         ill.forget();
@@ -193,10 +196,15 @@ fn a_hundred_reloads_under_load_change_no_health_and_fail_no_request() {
 #[test]
 fn a_name_is_resolved_while_the_gateway_serves() {
     let upstream = Upstream::echo();
-    let gateway = Gateway::start(&sections(&[format!("http://localhost:{}", upstream.address.port())], "health: { probe: off }"));
+    let gateway =
+        Gateway::start(&sections(&[format!("http://localhost:{}", upstream.address.port())], "health: { probe: off }"));
     assert!(within_patience(|| gateway.get("/x/1", &[]).status == 200));
-    assert_eq!(upstream.seen().last().unwrap().header("host"), Some(format!("localhost:{}", upstream.address.port()).as_str()));
-    let nowhere = Gateway::start(&sections(&["http://no-such-host.invalid:1".to_owned()], "health: { interval: 100ms }"));
+    assert_eq!(
+        upstream.seen().last().unwrap().header("host"),
+        Some(format!("localhost:{}", upstream.address.port()).as_str())
+    );
+    let nowhere =
+        Gateway::start(&sections(&["http://no-such-host.invalid:1".to_owned()], "health: { interval: 100ms }"));
     let response = nowhere.get("/x/1", &[]);
     assert_eq!((response.status, response.code().as_str()), (503, "no_endpoint"));
     assert!(within_patience(|| health(&nowhere)["error"] == "resolve"), "{}", health(&nowhere));

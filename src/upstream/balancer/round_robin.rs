@@ -1,4 +1,4 @@
-use super::Endpoint;
+use super::{Endpoint, Turn};
 use std::cell::Cell;
 use thread_local::ThreadLocal;
 
@@ -15,12 +15,14 @@ impl RoundRobin {
         Self { schedule: schedule(&weights), cursor: ThreadLocal::new() }
     }
 
-    pub(super) fn pick(&self, accepts: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(super) fn pick(&self, turn: Turn, accepts: impl Fn(usize) -> bool) -> Option<usize> {
         let length = self.schedule.len();
         // A random start, or all threads would begin with the heaviest endpoint.
         let cursor = self.cursor.get_or(|| Cell::new(fastrand::usize(..length.max(1))));
         let start = cursor.get();
-        cursor.set(if start + 1 < length { start + 1 } else { 0 });
+        if turn == Turn::Next {
+            cursor.set(if start + 1 < length { start + 1 } else { 0 });
+        }
         let (before, after) = self.schedule.split_at_checked(start)?;
         after.iter().chain(before).copied().find(|index| accepts(*index))
     }
@@ -35,7 +37,8 @@ fn schedule(weights: &[i64]) -> Box<[usize]> {
     let mut wealth = vec![0; weights.len()];
     let next = |_| {
         wealth.iter_mut().zip(&weights).for_each(|(wealth, weight)| *wealth += weight);
-        let (richest, _) = wealth.iter().enumerate().max_by_key(|(index, wealth)| (**wealth, std::cmp::Reverse(*index)))?;
+        let (richest, _) =
+            wealth.iter().enumerate().max_by_key(|(index, wealth)| (**wealth, std::cmp::Reverse(*index)))?;
         *wealth.get_mut(richest)? -= total;
         Some(richest)
     };

@@ -59,7 +59,8 @@ impl Gateway {
         let output = |name: &str| File::create(folder.path().join(name)).unwrap();
         let mut command = edgeway(folder.path());
         command.args(["run", "--config"]).arg(file).envs(variables.iter().copied());
-        let child = command.stdin(Stdio::null()).stdout(output("access.log")).stderr(output("err.log")).spawn().unwrap();
+        let child =
+            command.stdin(Stdio::null()).stdout(output("access.log")).stderr(output("err.log")).spawn().unwrap();
         let mut gateway = Self { folder, child: Mutex::new(child), address: ([127, 0, 0, 1], 0).into() };
         let mut address = None;
         let started = within_patience(|| {
@@ -101,7 +102,11 @@ impl Gateway {
         let count = |text: &str| text.matches("reloaded: ").count() + text.matches("reload refused").count();
         let before = self.stderr();
         self.signal(Signal::SIGHUP);
-        assert!(within_patience(|| count(&self.stderr()) > count(&before)), "no word of the reload:\n{}", self.stderr());
+        assert!(
+            within_patience(|| count(&self.stderr()) > count(&before)),
+            "no word of the reload:\n{}",
+            self.stderr()
+        );
         self.stderr().matches("reloaded: ").count() > before.matches("reloaded: ").count()
     }
 
@@ -174,7 +179,10 @@ fn whole(sections: &str, folder: &Path) -> String {
             text.push_str(&section);
         }
     };
-    add("server", format!("server: {{ threads: 2, run_dir: {}/run, drain: {{ pause: 0s, deadline: 35s }} }}\n", folder.display()));
+    add(
+        "server",
+        format!("server: {{ threads: 2, run_dir: {}/run, drain: {{ pause: 0s, deadline: 35s }} }}\n", folder.display()),
+    );
     add("listeners", "listeners: [{ address: \"127.0.0.1:0\" }]\n".to_owned());
     add("auth", format!("auth: {{ jwt: {{ algorithm: HS256, secret: {SECRET} }} }}\n"));
     text + sections

@@ -99,7 +99,8 @@ impl Client {
     fn body(&mut self, response: &mut Response) {
         let mut body = Vec::new();
         if let Some(length) = response.header("content-length").and_then(|length| length.parse::<u64>().ok()) {
-            response.complete = (&mut self.stream).take(length).read_to_end(&mut body).is_ok() && body.len() as u64 == length;
+            response.complete =
+                (&mut self.stream).take(length).read_to_end(&mut body).is_ok() && body.len() as u64 == length;
         } else if response.header("transfer-encoding") == Some("chunked") {
             response.complete = self.chunks(&mut body);
         } else {
@@ -124,7 +125,8 @@ impl Client {
     /// Whether the gateway has closed the connection.
     pub fn is_closed(&mut self) -> bool {
         let mut byte = [0];
-        matches!(self.stream.read(&mut byte), Ok(0)) || matches!(self.stream.read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset)
+        matches!(self.stream.read(&mut byte), Ok(0))
+            || matches!(self.stream.read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset)
     }
 }
 

@@ -6,9 +6,9 @@ mod token;
 mod upstream;
 
 pub use gateway::{Gateway, Outcome, edgeway};
-pub use http::{Client, Response, exchange, get};
-pub use token::{SECRET, bearer, token};
-pub use upstream::{Answer, Request, Upstream};
+pub use http::{Client, Response};
+pub use token::{SECRET, bearer};
+pub use upstream::{Answer, Upstream};
 
 use std::{
     thread,

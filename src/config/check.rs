@@ -1,0 +1,153 @@
+//! What no section sees alone: references, duplicates, key sources, times that make no sense.
+//!
+//! Works on the tree and not on the types, so that it runs beside errors of shape, in the same run.
+
+use super::{ConfigError, error::suggestion, faults::not_set, source_map::below, tree::Tree};
+use crate::types::Span;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// Longest name of a service or route: it becomes a label of metrics and a field of every log line.
+const LONGEST_NAME: usize = 64;
+
+/// Everything that contradicts something else in the file.
+pub(super) fn check(tree: &Tree) -> Vec<ConfigError> {
+    let mut checker = Checker { tree, errors: Vec::new() };
+    checker.services();
+    checker.routes();
+    checker.times();
+    super::keys::check(tree, &mut checker.errors);
+    super::reach::check(tree, &mut checker.errors);
+    checker.errors
+}
+
+struct Checker<'t> {
+    tree: &'t Tree,
+    errors: Vec<ConfigError>,
+}
+
+impl<'t> Checker<'t> {
+    fn wrong(&mut self, pointer: &str, reason: impl Into<String>) {
+        self.errors.push(self.tree.sources.error(pointer, reason));
+    }
+
+    fn services(&mut self) {
+        for (name, service) in section(&self.tree.value, "services") {
+            let here = below("/services", name);
+            self.name(&here, name);
+            if service["endpoints"].as_array().is_some_and(Vec::is_empty) {
+                self.wrong(&format!("{here}/endpoints"), "no endpoint; write at least one address");
+            }
+        }
+    }
+
+    fn routes(&mut self) {
+        let mut ids = HashMap::new();
+        for (index, route) in routes(&self.tree.value) {
+            let here = format!("/routes/{index}");
+            if let Some(id) = route["id"].as_str() {
+                let place = format!("{here}/id");
+                self.name(&place, id);
+                if let Some(first) = ids.insert(id, index) {
+                    let other = self.tree.sources.place(&format!("/routes/{first}/id"));
+                    self.wrong(&place, format!("routes[{first}] at {other} is called {id:?} too; choose another name"));
+                }
+            }
+            self.action(&here, route);
+            self.access(&here, route);
+        }
+    }
+
+    fn name(&mut self, pointer: &str, name: &str) {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_allowed) {
+            let reason = format!("not a name; use letters, digits, -, _ and ., up to {LONGEST_NAME}");
+            self.wrong(pointer, reason);
+        }
+    }
+
+    fn action(&mut self, here: &str, route: &'t Map<String, Value>) {
+        let given: Vec<&str> =
+            ["service", "redirect", "respond"].into_iter().filter(|key| route.contains_key(*key)).collect();
+        match given.as_slice() {
+            ["service"] => {
+                let Some(service) = route["service"].as_str() else { return };
+                let known = section(&self.tree.value, "services").map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+                if !known.contains(&service) {
+                    let reason = format!("no service named {service:?}{}", suggestion(service, known));
+                    self.wrong(&format!("{here}/service"), reason);
+                }
+            }
+            [_] => (),
+            [] => match self.tree.not_given.get(&format!("{here}/service")) {
+                Some(names) => self.wrong(&format!("{here}/service"), not_set(names)),
+                None => self.wrong(here, "does nothing; add one of service, redirect and respond"),
+            },
+            [first, second, ..] => {
+                let reason = format!("{first} is there too; keep one of service, redirect and respond");
+                self.wrong(&format!("{here}/{second}"), reason);
+            }
+        }
+    }
+
+    fn access(&mut self, here: &str, route: &Map<String, Value>) {
+        let is_public = route.get("auth").is_some_and(|auth| auth == "public");
+        if is_public && route.get("access").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty()) {
+            self.wrong(&format!("{here}/access"), "a public route knows no caller; remove access, or auth: public");
+        }
+        if !is_public && self.tree.value["auth"]["jwt"].is_null() {
+            self.wrong(here, "needs a token, and there is no auth.jwt to check it; add auth.jwt, or auth: public here");
+        }
+    }
+
+    fn times(&mut self) {
+        self.time("/limits/window", 1_000, 31 * 86_400_000, "1s to 31d");
+        self.time("/auth/jwt/leeway", 0, 300_000, "at most 5m");
+        self.health("/health");
+        self.timeouts("/timeouts");
+        for (name, _) in section(&self.tree.value, "services") {
+            let here = below("/services", name);
+            self.health(&format!("{here}/health"));
+            self.timeouts(&format!("{here}/timeouts"));
+        }
+        for (index, _) in routes(&self.tree.value) {
+            self.timeouts(&format!("/routes/{index}/timeouts"));
+        }
+        let listeners = self.tree.value["listeners"].as_array().map_or(0, Vec::len);
+        for index in 0..listeners {
+            self.time(&format!("/listeners/{index}/keepalive_timeout"), 1_000, u128::MAX, "at least 1s");
+            self.time(&format!("/listeners/{index}/head_timeout"), 1, u128::MAX, "more than 0s");
+        }
+    }
+
+    fn health(&mut self, here: &str) {
+        self.time(&format!("{here}/interval"), 100, u128::MAX, "at least 100ms");
+        self.time(&format!("{here}/timeout"), 1, u128::MAX, "more than 0s");
+    }
+
+    fn timeouts(&mut self, here: &str) {
+        for key in ["connect", "attempt", "request", "idle"] {
+            self.time(&format!("{here}/{key}"), 1, u128::MAX, "more than 0s");
+        }
+    }
+
+    /// `least` and `most` in milliseconds. What is no time at all is the schema's business.
+    fn time(&mut self, pointer: &str, least: u128, most: u128, right: &str) {
+        let value = self.tree.value.pointer(pointer).cloned();
+        let span = value.and_then(|value| serde_json::from_value::<Span>(value).ok());
+        if span.is_some_and(|span| !(least..=most).contains(&span.get().as_millis())) {
+            self.wrong(pointer, format!("out of range; write {right}"));
+        }
+    }
+}
+
+/// The entries of a map at the top level.
+fn section<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = (&'v String, &'v Value)> {
+    value[key].as_object().into_iter().flatten()
+}
+
+/// The routes that are maps, with their places in the list.
+pub(super) fn routes(value: &Value) -> impl Iterator<Item = (usize, &Map<String, Value>)> {
+    let list = value["routes"].as_array().into_iter().flatten().enumerate();
+    list.filter_map(|(index, route)| Some((index, route.as_object()?)))
+}

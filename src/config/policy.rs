@@ -1,0 +1,119 @@
+//! What is allowed and unwise: refused in production where it endangers, warned about elsewhere.
+
+use super::{Config, ConfigError, SourceMap};
+use crate::types::Span;
+use std::{borrow::Cow, fs, time::Duration};
+
+/// Secrets of examples and tutorials, the replaced gateway's among them.
+const SAMPLES: [&str; 12] = [
+    "change-me",
+    "changeme",
+    "change_me",
+    "change-this",
+    "changethis",
+    "secret",
+    "secretkey",
+    "secret-key",
+    "your-secret-key",
+    "your_secret_key",
+    "your-256-bit-secret",
+    "password",
+];
+
+/// How the secrets of the demo and of the replaced gateway's example files begin.
+const SAMPLE_BEGINNINGS: [&str; 3] = ["demo-secret", "your-secret-key", "your-super-secret"];
+
+/// RFC 7518, section 3.2: a key of the size of the hash; the smallest one is SHA-256's.
+const SHORTEST_SECRET: usize = 32;
+
+/// The idle time of an AWS ALB.
+const BALANCER_IDLE: Duration = Duration::from_secs(60);
+
+/// Time for an answer to be written once its service has begun it.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// What the policy found.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<ConfigError>,
+}
+
+pub(super) fn findings(config: &Config, sources: &SourceMap) -> Findings {
+    let mut found = Findings::default();
+    let risks = secrets(config).into_iter().flat_map(weakness).chain(debug(config));
+    let risks = risks.map(|(pointer, reason)| sources.error(&pointer, reason));
+    if config.server.is_production() {
+        found.errors.extend(risks)
+    } else {
+        found.warnings.extend(risks)
+    }
+    let advice = listeners(config).into_iter().chain(drain(config)).chain(idle_per_host(config));
+    found.warnings.extend(advice.map(|(pointer, reason)| sources.error(&pointer, reason)));
+    found.warnings.sort_by(|a, b| a.place.cmp(&b.place));
+    found
+}
+
+/// The HS secrets with their places. A file that cannot be read is the authenticator's to report.
+fn secrets(config: &Config) -> Vec<(String, Cow<'_, str>)> {
+    let Some(jwt) = &config.auth.jwt else { return Vec::new() };
+    let here = |key: &str| format!("/auth/jwt/{key}");
+    let mut found: Vec<(String, Cow<'_, str>)> = Vec::new();
+    found.extend(jwt.secret.iter().map(|secret| (here("secret"), secret.expose().into())));
+    let several = jwt.secrets.iter().enumerate();
+    found.extend(several.map(|(at, secret)| (here(&format!("secrets/{at}")), secret.expose().into())));
+    let content = jwt.secret_file.as_ref().and_then(|path| fs::read_to_string(path).ok());
+    found.extend(content.map(|text| (here("secret_file"), text.trim().to_owned().into())));
+    found
+}
+
+fn weakness((pointer, secret): (String, Cow<'_, str>)) -> Option<(String, String)> {
+    let remedy = "make one with: openssl rand -hex 32";
+    let small = secret.to_ascii_lowercase();
+    if SAMPLES.contains(&small.as_str()) || SAMPLE_BEGINNINGS.iter().any(|sample| small.starts_with(sample)) {
+        return Some((pointer, format!("a sample secret, which everybody knows; {remedy}")));
+    }
+    let reason = || format!("shorter than {SHORTEST_SECRET} bytes, so that it can be guessed; {remedy}");
+    (secret.len() < SHORTEST_SECRET).then(|| (pointer, reason()))
+}
+
+fn debug(config: &Config) -> Option<(String, String)> {
+    let reason = "debug logs are on; switch them off for real traffic";
+    (config.server.debug).then(|| ("/server/debug".to_owned(), reason.to_owned()))
+}
+
+fn listeners(config: &Config) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let here = |key: &str| format!("/listeners/{index}/{key}");
+        if listener.trusted_proxies.iter().any(|network| network.to_string().ends_with("/0")) {
+            let reason = "everybody may say who they are; name the addresses of your balancers";
+            found.push((here("trusted_proxies"), reason.to_owned()));
+        }
+        if !listener.trusted_proxies.is_empty() && listener.keepalive_timeout.get() <= BALANCER_IDLE {
+            let reason =
+                "a balancer that keeps connections for 60s sends requests into closed ones; write more than 60s";
+            found.push((here("keepalive_timeout"), reason.to_owned()));
+        }
+    }
+    found
+}
+
+fn drain(config: &Config) -> Option<(String, String)> {
+    let of_services = config.services.values().map(|service| service.timeouts.request);
+    let of_routes = config.routes.iter().map(|route| route.timeouts.request);
+    let given = of_services.chain(of_routes).chain([config.timeouts.request]).flatten();
+    let longest = given.max().unwrap_or(Span::seconds(30));
+    let reason = || {
+        let right = longest.get() + LAST_ANSWERS;
+        format!("requests may take {longest} and are cut at a restart; write at least {}s", right.as_secs())
+    };
+    (config.server.drain.deadline.get() < longest.get() + LAST_ANSWERS)
+        .then(|| ("/server/drain/deadline".to_owned(), reason()))
+}
+
+fn idle_per_host(config: &Config) -> Option<(String, String)> {
+    let reason = "accepted without effect: pingora keeps one idle pool for all endpoints";
+    let given = config.server.upstream_idle_connections_per_host;
+    given.map(|_| ("/server/upstream_idle_connections_per_host".to_owned(), reason.to_owned()))
+}
