@@ -37,7 +37,7 @@ deny: ## Licences, sources and known faults of dependencies
 	@scripts/deny.sh
 
 bench: setup ## How long single stages take (criterion)
-	cargo bench
+	cargo bench -- $(ARGS)
 
 release: setup ## The fully optimised binary: takes minutes
 	cargo build --profile release

@@ -13,5 +13,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
     let source = arguments.config.source();
     let loaded = source.load()?;
     logging::start(&loaded.config);
-    server::run(loaded, source, |_| ())
+    server::run(&loaded, source, |_| ())
 }

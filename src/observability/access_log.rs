@@ -41,6 +41,9 @@ enum Message {
 
 impl AccessLog {
     /// Start the writer.
+    ///
+    /// # Errors
+    /// The machine has no thread left.
     pub fn start(target: impl Write + Send + 'static) -> std::io::Result<Self> {
         let (queue, waiting) = sync_channel(QUEUE);
         let buffers = Arc::new(Buffers::default());

@@ -15,7 +15,7 @@ impl RequestId {
         let number = fastrand::u64(..);
         let mut text = *b"req-0000000000000000";
         for (at, byte) in text.iter_mut().skip(4).enumerate() {
-            *byte = DIGITS[(number >> (60 - 4 * at) & 15) as usize];
+            *byte = DIGITS.get((number >> (60 - 4 * at) & 15) as usize).copied().unwrap_or(b'0');
         }
         let text = Bytes::copy_from_slice(&text);
         Self(HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("req-0")))

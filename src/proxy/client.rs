@@ -1,5 +1,6 @@
 //! Who is calling from where, through which proxies.
 
+use super::headers::Word;
 use crate::types::Network;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -47,6 +48,11 @@ impl Client {
             }
         }
         client
+    }
+
+    /// Whether what the peer says about others counts.
+    pub(super) fn word(&self) -> Word {
+        if self.trusted { Word::Counts } else { Word::IsNothing }
     }
 
     /// The chain that the service gets: what trusted proxies said, and who is connected.

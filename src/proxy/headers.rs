@@ -4,7 +4,10 @@ use super::{
     client::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO},
     ctx::RequestCtx,
 };
-use crate::cors::CORS_HEADERS;
+use crate::{
+    auth::{Identity, Protected},
+    cors::CORS_HEADERS,
+};
 use http::{HeaderName, HeaderValue, header, uri::Authority};
 use pingora::{
     http::{RequestHeader, ResponseHeader},
@@ -15,8 +18,8 @@ use pingora::{
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What only a proxy may say. A caller who is none is not believed, and neither are underscores in place of dashes.
-const PROXY_WORDS: [&str; 5] = ["forwarded", "x-real-ip", "x-request-id", "x-amzn-oidc-data", "x-amzn-oidc-identity"];
-const PROXY_PREFIX: &str = "x-forwarded-";
+const PROXY_WORDS: [&str; 3] = ["forwarded", "x-real-ip", "x-request-id"];
+const PROXY_PREFIXES: [&str; 2] = ["x-forwarded-", "x-amzn-oidc-"];
 
 /// pingora takes hop-by-hop headers (RFC 9110 section 7.6.1) out of requests and leaves them in responses.
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -34,14 +37,9 @@ const REVEALING: [HeaderName; 2] = [header::SERVER, HeaderName::from_static("x-p
 
 /// What the service is told.
 pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
-    remove_untrusted(request, ctx);
+    speak_for(request, ctx.found.identity.as_deref(), ctx.snapshot.auth.protected(), ctx.client.word())?;
     forwarded(request, ctx)?;
     request.insert_header(REQUEST_ID, ctx.id.header())?;
-    if let Some(identity) = &ctx.found.identity {
-        for (name, value) in identity.headers() {
-            request.insert_header(name.clone(), value.clone())?;
-        }
-    }
     if let Some(host) = ctx.upstream_host() {
         request.insert_header(header::HOST, host)?;
     }
@@ -54,15 +52,35 @@ pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Resu
     Ok(())
 }
 
-/// Take out what callers may not say, in every spelling. Most requests carry nothing of it and allocate nothing.
-fn remove_untrusted(request: &mut RequestHeader, ctx: &RequestCtx) {
-    let protected = ctx.snapshot.auth.protected();
-    let trusted = ctx.client.trusted;
-    let refused = |name: &HeaderName| protected.is_protected(name) || (!trusted && is_word_of_a_proxy(name.as_str()));
+/// Whether the peer's word about others counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A trusted proxy's.
+    Counts,
+    /// A stranger's.
+    IsNothing,
+}
+
+/// Put what the gateway knows about the caller in place of what the caller says, in every spelling. Most requests carry
+/// nothing that has to go, and then nothing is allocated.
+///
+/// # Errors
+/// None that ready-made names and values could cause; pingora's signature has one.
+pub fn speak_for(
+    request: &mut RequestHeader,
+    identity: Option<&Identity>,
+    protected: &Protected,
+    word: Word,
+) -> Result<()> {
+    let refused = |name: &HeaderName| {
+        protected.is_protected(name) || (word == Word::IsNothing && is_word_of_a_proxy(name.as_str()))
+    };
     let found: Vec<HeaderName> = request.headers.keys().filter(|name| refused(name)).cloned().collect();
     for name in &found {
         request.remove_header(name);
     }
+    let headers = identity.map_or(&[][..], Identity::headers);
+    headers.iter().try_for_each(|(name, value)| request.insert_header(name.clone(), value.clone()))
 }
 
 fn is_word_of_a_proxy(name: &str) -> bool {
@@ -70,8 +88,8 @@ fn is_word_of_a_proxy(name: &str) -> bool {
         let dash = |byte: u8| if byte == b'_' { b'-' } else { byte };
         name.len() == word.len() && name.bytes().map(dash).eq(word.bytes())
     };
-    let prefixed = name.get(..PROXY_PREFIX.len()).is_some_and(|start| same(start, PROXY_PREFIX));
-    prefixed || PROXY_WORDS.iter().any(|word| same(name, word))
+    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| same(start, prefix));
+    PROXY_PREFIXES.into_iter().any(begins) || PROXY_WORDS.iter().any(|word| same(name, word))
 }
 
 /// `X-Forwarded-For`, `-Proto` and `-Host`: what the service cannot see itself.
@@ -170,9 +188,15 @@ mod tests {
 
     #[test]
     fn the_words_of_proxies_are_known_in_every_spelling() {
-        for name in
-            ["x-forwarded-for", "x_forwarded_for", "x-forwarded-anything", "forwarded", "x_real_ip", "x-request_id"]
-        {
+        for name in [
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "x-forwarded-anything",
+            "forwarded",
+            "x_real_ip",
+            "x-request_id",
+            "x-amzn-oidc-accesstoken",
+        ] {
             assert!(is_word_of_a_proxy(name), "{name}");
         }
         for name in ["x-forward", "x-forwarde", "forwarded-x", "host", "x-real-ip2"] {

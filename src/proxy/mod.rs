@@ -15,4 +15,5 @@ mod reply;
 mod strict;
 
 pub use gateway::Gateway;
+pub use headers::{Word, speak_for};
 pub use rejection::{Rejection, TimeoutKind};

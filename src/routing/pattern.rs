@@ -88,8 +88,11 @@ impl Pattern {
 
     /// The names of the free segments, for error messages.
     pub(super) fn names(&self) -> Vec<&str> {
-        let name = |segment| if let &Segment::Free(ref name) = segment { Some(&**name) } else { None };
-        self.segments.iter().filter_map(name).collect()
+        let names = self.segments.iter().filter_map(|segment| match segment {
+            Segment::Free(name) => Some(&**name),
+            Segment::Literal(_) => None,
+        });
+        names.collect()
     }
 }
 

@@ -58,12 +58,12 @@ pub enum StartError {
 ///
 /// # Errors
 /// Nothing was started, and the error says why.
-pub fn run(loaded: Loaded, source: Source, started: impl FnOnce(&[String])) -> Result<(), StartError> {
+pub fn run(loaded: &Loaded, source: Source, started: impl FnOnce(&[String])) -> Result<(), StartError> {
     die_with_a_service();
-    warn(&loaded);
+    warn(loaded);
     let config = loaded.config.clone();
     let process = Process::new(AccessLog::start(stdout()?)?);
-    let live = Live::start(&loaded, process.clone())?;
+    let live = Live::start(loaded, process.clone())?;
     let sockets = Sockets::bind(&config.listeners)?;
     resolve(&live)?;
     let run_dir = Arc::new(RunDir::open(&config.server.run_dir));
@@ -72,7 +72,7 @@ pub fn run(loaded: Loaded, source: Source, started: impl FnOnce(&[String])) -> R
     let deadline = config.server.drain.deadline.get();
     let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
     server.add_service(background_service("drain", drain));
-    server.add_service(background_service("reload", Reload { source, live: live.clone(), asked: heard.reload }));
+    server.add_service(background_service("reload", Reload { source, live, asked: heard.reload }));
     log::info!(
         "{} {} serves on {} with {} worker threads",
         config.server.name,

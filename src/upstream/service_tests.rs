@@ -2,7 +2,7 @@ use super::*;
 use serde_json::{Value, json};
 use std::time::Instant;
 
-fn service(states: &States, endpoints: Value) -> Service {
+fn service(states: &States, endpoints: &Value) -> Service {
     let config = json!({ "endpoints": endpoints, "health": { "unhealthy_after": 1 } });
     Service::build("s".into(), &serde_json::from_value(config).unwrap(), &HealthConfig::default(), states).unwrap()
 }
@@ -19,7 +19,7 @@ fn ill(service: &Service, index: usize) {
 #[test]
 fn weights_are_spread_evenly_over_a_cycle() {
     let service =
-        service(&States::default(), json!([{ "address": "10.0.0.1:1", "weight": 4 }, "10.0.0.2:1", "10.0.0.3:1"]));
+        service(&States::default(), &json!([{ "address": "10.0.0.1:1", "weight": 4 }, "10.0.0.2:1", "10.0.0.3:1"]));
     let mut cycle = picks(&service, 12, &Tried::default());
     assert!(!cycle.windows(4).any(|four| four.iter().all(|one| *one == four[0])), "{cycle:?}");
     cycle.sort();
@@ -28,7 +28,7 @@ fn weights_are_spread_evenly_over_a_cycle() {
 
 #[test]
 fn what_was_tried_is_not_picked_again() {
-    let service = service(&States::default(), json!(["10.0.0.1:1", "10.0.0.2:1"]));
+    let service = service(&States::default(), &json!(["10.0.0.1:1", "10.0.0.2:1"]));
     let mut tried = Tried::default();
     let first = service.pick(&tried).unwrap();
     tried.add(&first);
@@ -42,7 +42,7 @@ fn what_was_tried_is_not_picked_again() {
 #[test]
 fn the_ill_are_left_alone_while_somebody_is_well() {
     let states = States::default();
-    let service = service(&states, json!(["10.0.0.1:1", "10.0.0.2:1"]));
+    let service = service(&states, &json!(["10.0.0.1:1", "10.0.0.2:1"]));
     ill(&service, 0);
     assert_eq!(picks(&service, 2, &Tried::default()), ["10.0.0.2:1", "10.0.0.2:1"]);
     ill(&service, 1);
@@ -56,20 +56,20 @@ fn the_ill_are_left_alone_while_somebody_is_well() {
 #[test]
 fn a_reload_changes_settings_and_keeps_what_is_known() {
     let states = States::default();
-    let before = service(&states, json!(["10.0.0.1:1", "10.0.0.2:1"]));
+    let before = service(&states, &json!(["10.0.0.1:1", "10.0.0.2:1"]));
     ill(&before, 0);
-    let after = service(&states, json!([{ "address": "10.0.0.1:1", "weight": 9 }, "10.0.0.2:1", "10.0.0.3:1"]));
+    let after = service(&states, &json!([{ "address": "10.0.0.1:1", "weight": 9 }, "10.0.0.2:1", "10.0.0.3:1"]));
     assert!(!picks(&after, 11, &Tried::default()).contains(&"10.0.0.1:1".to_owned()));
     drop((before, after));
     states.forget_unused(&[]);
-    let later = service(&states, json!(["10.0.0.1:1"]));
+    let later = service(&states, &json!(["10.0.0.1:1"]));
     assert_eq!(later.health().status, Health::Unknown, "what nobody names is forgotten");
 }
 
 #[test]
 fn a_name_has_the_addresses_of_its_last_good_answer() {
     let states = States::default();
-    let service = service(&states, json!(["http://members:8001"]));
+    let service = service(&states, &json!(["http://members:8001"]));
     let name = service.names().next().unwrap().clone();
     assert_eq!((service.pick(&Tried::default()).err(), service.health().status), (Some(NoEndpoint), Health::Unknown));
     states.answered(name.clone(), None);

@@ -63,9 +63,8 @@ impl Watch {
             services.iter().for_each(|service| service.refresh(states));
             self.probe(&services);
             states.forget_unused(&known);
-            match timeout(jittered(RESOLVE_EVERY), changes.changed()).await {
-                Ok(Err(_)) => return,
-                Ok(Ok(())) | Err(_) => (),
+            if let Ok(Err(_)) = timeout(jittered(RESOLVE_EVERY), changes.changed()).await {
+                return;
             }
         }
     }
