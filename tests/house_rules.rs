@@ -146,8 +146,10 @@ fn the_layers_have_no_circle() {
 
 #[test]
 fn only_proxy_and_connection_know_the_session() {
-    let knows =
-        |line: &str| !line.trim_start().starts_with("//") && (line.contains("Session") || line.contains("session"));
+    // As a key that is refused by name, the word is only a word.
+    let code = |line: &str| line.replace("\"session\"", "").replace("\"sessions\"", "");
+    let named = |line: &str| code(line).contains("Session") || code(line).contains("session");
+    let knows = |line: &str| !line.trim_start().starts_with("//") && named(line);
     let mut broken = Vec::new();
     let others = all().into_iter().filter(|(path, _)| !["proxy", "connection"].contains(&module(path).as_str()));
     for (path, text) in others {

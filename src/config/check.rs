@@ -18,6 +18,7 @@ pub(super) fn check(tree: &Tree) -> Vec<ConfigError> {
     checker.times();
     super::keys::check(tree, &mut checker.errors);
     super::reach::check(tree, &mut checker.errors);
+    super::sections::check(tree, &mut checker.errors);
     checker.errors
 }
 
@@ -66,15 +67,15 @@ impl<'t> Checker<'t> {
         }
     }
 
-    fn action(&mut self, here: &str, route: &'t Map<String, Value>) {
+    fn action(&mut self, here: &str, route: &Map<String, Value>) {
         let given: Vec<&str> =
             ["service", "redirect", "respond"].into_iter().filter(|key| route.contains_key(*key)).collect();
         match given.as_slice() {
             ["service"] => {
                 let Some(service) = route["service"].as_str() else { return };
-                let known = section(&self.tree.value, "services").map(|(name, _)| name.as_str()).collect::<Vec<_>>();
-                if !known.contains(&service) {
-                    let reason = format!("no service named {service:?}{}", suggestion(service, known));
+                let known = || section(&self.tree.value, "services").map(|(name, _)| name.as_str());
+                if !known().any(|name| name == service) {
+                    let reason = format!("no service named {service:?}{}", suggestion(service, known()));
                     self.wrong(&format!("{here}/service"), reason);
                 }
             }
@@ -95,7 +96,7 @@ impl<'t> Checker<'t> {
         if is_public && route.get("access").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty()) {
             self.wrong(&format!("{here}/access"), "a public route knows no caller; remove access, or auth: public");
         }
-        if !is_public && self.tree.value["auth"]["jwt"].is_null() {
+        if !is_public && self.tree.value.pointer("/auth/jwt").is_none() {
             self.wrong(here, "needs a token, and there is no auth.jwt to check it; add auth.jwt, or auth: public here");
         }
     }
@@ -113,7 +114,7 @@ impl<'t> Checker<'t> {
         for (index, _) in routes(&self.tree.value) {
             self.timeouts(&format!("/routes/{index}/timeouts"));
         }
-        let listeners = self.tree.value["listeners"].as_array().map_or(0, Vec::len);
+        let listeners = self.tree.value.pointer("/listeners").and_then(Value::as_array).map_or(0, Vec::len);
         for index in 0..listeners {
             self.time(&format!("/listeners/{index}/keepalive_timeout"), 1_000, u128::MAX, "at least 1s");
             self.time(&format!("/listeners/{index}/head_timeout"), 1, u128::MAX, "more than 0s");

@@ -37,7 +37,8 @@ fn broken(text: &str, error: &dotenvy::Error) -> ConfigError {
     let mut sources = SourceMap::new(FILE);
     if let dotenvy::Error::LineParse(wrong, _) = error {
         let first = wrong.lines().next().unwrap_or_default().trim();
-        let line = text.lines().position(|line| line.trim() == first).map_or(1, |index| index + 1);
+        // The library tells what it could not read, and not where: the line, or the value at its end.
+        let line = text.lines().position(|line| line.trim().ends_with(first)).map_or(1, |index| index + 1);
         let place = sources.at(line, 1);
         sources.insert("", place);
     }

@@ -45,7 +45,10 @@ pub(super) fn suggestion<'a>(wrong: &str, known: impl IntoIterator<Item = &'a st
     let known: Vec<&str> = known.into_iter().collect();
     let nearest = known.iter().map(|name| (strsim::damerau_levenshtein(wrong, name), name)).min();
     match nearest {
-        Some((distance, name)) if distance <= 1 + wrong.len() / 4 => format!("; did you mean {name:?}?"),
+        // Of a name of one letter, every other is near.
+        Some((distance, name)) if distance <= 1 + wrong.len() / 4 && distance < wrong.len() => {
+            format!("; did you mean {name:?}?")
+        }
         _ if known.is_empty() => String::new(),
         _ => format!("; known: {}", known.join(", ")),
     }

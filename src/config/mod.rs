@@ -32,6 +32,7 @@ mod policy;
 mod reach;
 mod route;
 mod schema;
+mod sections;
 mod server;
 mod source_map;
 mod tree;
@@ -112,3 +113,6 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod shipped_tests;

@@ -67,7 +67,7 @@ pub struct RedirectConfig {
     /// Where to. `{path}` is the path, `{query}` the query with its `?`, `{name}` a segment of the matched template:
     /// `https://new.example{path}{query}`.
     pub to: String,
-    /// 301, 302, 303, 307 or 308. Default: 308.
+    /// Status of the answer: 301, 302, 303, 307 or 308. Default: 308.
     #[serde(default = "permanent")]
     pub status: u16,
 }
@@ -76,12 +76,12 @@ pub struct RedirectConfig {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RespondConfig {
-    /// 200 to 599. Default: 200.
+    /// Status of the answer, 200 to 599. Default: 200.
     #[schemars(range(min = 200, max = 599))]
     pub status: u16,
-    /// Default: text/plain; charset=utf-8.
+    /// Media type of the answer. Default: text/plain; charset=utf-8.
     pub content_type: String,
-    /// Default: empty.
+    /// Text of the answer. Default: empty.
     pub body: String,
 }
 

@@ -34,7 +34,7 @@ fn without_null(rule: &mut Value) {
     match rule {
         Value::Object(map) => {
             if map.get("default") == Some(&Value::Null) {
-                map.remove("default");
+                map.shift_remove("default");
             }
             if let Some(Value::Array(kinds)) = map.get_mut("type") {
                 kinds.retain(|kind| kind != "null");
@@ -43,7 +43,7 @@ fn without_null(rule: &mut Value) {
                     map.insert("type".to_owned(), only);
                 }
             }
-            if let Some(Value::Array(mut choices)) = map.remove("anyOf") {
+            if let Some(Value::Array(mut choices)) = map.shift_remove("anyOf") {
                 choices.retain(|choice| *choice != json!({ "type": "null" }));
                 match choices.as_mut_slice() {
                     [Value::Object(only)] => map.append(only),

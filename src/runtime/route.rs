@@ -72,7 +72,7 @@ impl Route {
         let mut note = |pointer: String, reason: String| problems.push((pointer, reason));
         let action = action(route, pattern, service).map_err(|(pointer, reason)| note(pointer, reason)).ok();
         let access = Access::build(&route.access);
-        let access = access.map_err(|(index, key, reason)| note(format!("/access/{index}/{key}"), reason)).ok();
+        let access = access.map_err(|(index, key, reason)| note(format!("/access/{index}/{key}").trim_end_matches('/').to_owned(), reason)).ok();
         let cors = own_cors(route).map_err(|(pointer, reason)| note(pointer, reason)).ok();
         let rewrite = route.rewrite.as_ref().map(|rewrite| Rewrite::build(rewrite, pattern)).transpose();
         let rewrite = rewrite.map_err(|reason| note("/rewrite".to_owned(), reason)).ok();

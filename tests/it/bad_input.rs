@@ -83,6 +83,31 @@ fn several_unknown_keys_are_named_at_once_with_suggestions() {
     );
 }
 
+/// Shape, references, keys, origins, addresses and rules: nobody should have to mend a file five times.
+#[test]
+fn mistakes_of_every_kind_are_found_in_one_run() {
+    refused(
+        &[
+            ("listeners:", "cors: { allow_origins: [\"https://a.example/\"] }\nlisteners:"),
+            ("algorithm: HS256, secret: integration-tests-0123456789abcd", "algorithm: ES256, public_key: nonsense"),
+            ("127.0.0.1:1", "ftp://a"),
+            ("service: member }", "service: member, access: [{}], rewrite: { strip_prefix: /x }, colour: red }"),
+            ("routes:\n", "routes:\n  - { id: other, match: { path: /a//b }, service: memebr }\n"),
+        ],
+        &[
+            "cors.allow_origins[0]: ",
+            "auth.jwt.public_key: ",
+            "services.member.endpoints[0]: ",
+            "routes[0].match.path: ",
+            "routes[0].service: no service named \"memebr\"; did you mean \"member\"?",
+            "routes[1].access[0]: ",
+            "routes[1].rewrite: ",
+            "routes[1].colour: unknown key",
+            "8 errors in the configuration",
+        ],
+    );
+}
+
 #[test]
 fn a_missing_variable_is_named_with_its_place() {
     refused(

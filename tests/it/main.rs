@@ -15,6 +15,7 @@ mod support;
 
 mod bad_input;
 mod cors;
+mod environment;
 mod errors;
 mod headers;
 mod identity;

@@ -1,0 +1,94 @@
+//! Sections whose shape is right, asked themselves: keys that are none, origins, addresses, roles, rewrites.
+//!
+//! The snapshot asks them again when it is built. Asking here too brings their errors into the same run as all others.
+
+use super::{ConfigError, check, source_map::below, tree::Tree};
+use crate::{
+    auth::{Access, AccessConfig, AuthConfig, Authenticator},
+    cors::{Cors, CorsConfig},
+    routing::{MatchConfig, Pattern, RedirectTo, Rewrite, RewriteConfig},
+    types::ServiceId,
+    upstream::{HealthConfig, Service, ServiceConfig, States},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
+    let mut sections = Sections { tree, errors: Vec::new() };
+    // Where a key source is missing or doubled, the rest of `auth` would only say so again.
+    if errors.iter().all(|error| !error.path.starts_with("auth")) {
+        sections.auth();
+    }
+    sections.cors("/cors");
+    sections.services();
+    for (index, route) in check::routes(&tree.value) {
+        sections.route(&format!("/routes/{index}"), route);
+    }
+    errors.extend(sections.errors);
+}
+
+struct Sections<'t> {
+    tree: &'t Tree,
+    errors: Vec<ConfigError>,
+}
+
+impl Sections<'_> {
+    fn wrong(&mut self, pointer: &str, reason: String) {
+        self.errors.push(self.tree.sources.error(pointer, reason));
+    }
+
+    /// A section as its type has it; what does not fit the type is the schema's business.
+    fn read<T: DeserializeOwned>(&self, pointer: &str) -> Option<T> {
+        self.tree.value.pointer(pointer).and_then(|value| T::deserialize(value).ok())
+    }
+
+    fn auth(&mut self) {
+        let Some(config) = self.read::<AuthConfig>("/auth") else { return };
+        for error in Authenticator::build(&config, None).err().into_iter().flatten() {
+            self.wrong(&error.pointer, error.reason);
+        }
+    }
+
+    fn cors(&mut self, here: &str) {
+        let Some(config) = self.read::<CorsConfig>(here) else { return };
+        if let Err(error) = Cors::build(&config) {
+            self.wrong(&format!("{here}/{}", error.key), error.reason);
+        }
+    }
+
+    fn services(&mut self) {
+        let general = self.read::<HealthConfig>("/health").unwrap_or_default();
+        let states = States::default();
+        let services = self.tree.value.get("services").and_then(Value::as_object);
+        for (id, section) in services.into_iter().flatten() {
+            let Ok(config) = ServiceConfig::deserialize(section) else { continue };
+            let built = Service::build(ServiceId::from(id.as_str()), &config, &general, &states);
+            for (pointer, reason) in built.err().into_iter().flatten() {
+                self.wrong(&format!("{}{pointer}", below("/services", id)), reason);
+            }
+        }
+    }
+
+    fn route(&mut self, here: &str, route: &Map<String, Value>) {
+        if route.contains_key("cors") {
+            self.cors(&format!("{here}/cors"));
+        }
+        if let Some(rules) = self.read::<Vec<AccessConfig>>(&format!("{here}/access"))
+            && let Err((at, key, reason)) = Access::build(&rules)
+        {
+            self.wrong(format!("{here}/access/{at}/{key}").trim_end_matches('/'), reason);
+        }
+        let matching = self.read::<MatchConfig>(&format!("{here}/match"));
+        let Some(pattern) = matching.and_then(|matching| Pattern::parse(&matching).ok()) else { return };
+        if let Some(rewrite) = self.read::<RewriteConfig>(&format!("{here}/rewrite"))
+            && let Err(reason) = Rewrite::build(&rewrite, &pattern)
+        {
+            self.wrong(&format!("{here}/rewrite"), reason);
+        }
+        if let Some(to) = self.read::<String>(&format!("{here}/redirect/to"))
+            && let Err(reason) = RedirectTo::build(&to, &pattern)
+        {
+            self.wrong(&format!("{here}/redirect/to"), reason);
+        }
+    }
+}
