@@ -134,7 +134,7 @@ fn a_header_that_can_be_read_in_two_ways_is_no_header() {
 
 #[test]
 fn a_header_that_belongs_to_http_cannot_carry_a_claim() {
-    for name in ["Host", "content-length", "Authorization", "a b"] {
+    for name in ["Host", "content-length", "Authorization", "X-Forwarded-For", "a b"] {
         let config = json!({ "headers": { name: "sub" } });
         let errors = Authenticator::build(&serde_json::from_value(config).unwrap(), None).unwrap_err();
         assert_eq!(errors[0].pointer, format!("/auth/headers/{name}"));
@@ -150,4 +150,9 @@ fn names_are_protected_in_every_spelling() {
         assert!(protected(name), "{name}");
     }
     assert!(!protected("x-user-id2") && !protected("x-user") && !protected("authorization"));
+    let other = serde_json::from_value(json!({ "headers": { "X-Subject": "sub" } })).unwrap();
+    let other = Authenticator::build(&other, None).unwrap();
+    for name in ["x-subject", "x-user-id", "x-user-role"] {
+        assert!(other.protected().is_protected(&HeaderName::from_static(name)), "{name}, whatever the file sends");
+    }
 }

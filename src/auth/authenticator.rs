@@ -120,7 +120,10 @@ fn headers(config: &AuthConfig, errors: &mut Vec<AuthConfigError>) -> Box<[(Head
         };
         match HeaderName::from_bytes(text.as_bytes()) {
             Err(_) => wrong("not a header name; use letters, digits and -, as in X-User-ID"),
-            Ok(name) if belongs_to_http(&name) => wrong("belongs to HTTP itself; choose a name that begins with X-"),
+            Ok(name) if belongs_to_http(&name) => wrong("belongs to HTTP itself; choose a name such as X-User-ID"),
+            Ok(name) if name.as_str().starts_with("x-forwarded-") || name == "x-request-id" => {
+                wrong("belongs to the gateway; choose a name such as X-User-ID");
+            }
             Ok(name) => known.push((name, claim.as_str().into())),
         }
     }

@@ -4,9 +4,19 @@ use http::HeaderName;
 #[derive(Debug)]
 pub struct Protected(Box<[HeaderName]>);
 
+/// Services behind the replaced gateway believe these, whatever this file sends (spec section 1).
+const ALWAYS: [HeaderName; 4] = [
+    HeaderName::from_static("x-user-id"),
+    HeaderName::from_static("x-username"),
+    HeaderName::from_static("x-user-role"),
+    HeaderName::from_static("x-user-permissions"),
+];
+
 impl Protected {
+    /// The usual names, and these.
     pub(super) fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
-        Self(names.into_iter().collect())
+        let more = names.into_iter().filter(|name| !ALWAYS.contains(name));
+        Self(ALWAYS.into_iter().chain(more).collect())
     }
 
     /// Whether `name` is one of them for some server: CGI, WSGI and their heirs take `x_user_id` for `x-user-id`.

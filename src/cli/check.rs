@@ -25,6 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
     }
     let snapshot = live.pin();
     let (routes, services) = (snapshot.config.routes.len(), snapshot.config.services.len());
-    println!("{}: fine: {routes} routes, {services} services", loaded.sources.name());
+    let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+    println!("{}: fine: {}, {}", loaded.sources.name(), count(routes, "route"), count(services, "service"));
     Ok(())
 }

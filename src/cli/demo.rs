@@ -1,8 +1,8 @@
-use super::logging;
 use crate::{
     auth::{JwtConfig, MintClaims, Minter},
     config::{Config, Loaded},
     demo::{Claims, Mint, Services},
+    observability::Logger,
     server::{self, Source, StartError},
     types::ListenAddress,
 };
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
     server::survive_early_signals()?;
     let services = Services::bind()?;
     let loaded = load(&arguments.listen, &services)?;
-    logging::start(&loaded.config);
+    let logger = Logger::start(&loaded.config.log, loaded.config.server.debug);
     let jwt = loaded.config.auth.jwt.as_ref();
     let jwt = jwt.ok_or_else(|| io::Error::other("conf/demo.yaml has no auth.jwt, so nobody could log in"))?;
     let mint = mint(jwt)?;
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
         _ = io::stdout().write_all(welcome(&callable(address), &token, &origin).as_bytes());
     };
     let source = Source::Fixed(Box::new(loaded.clone()));
-    server::run(&loaded, source, started).map_err(|error| explain(error, &arguments.listen))
+    server::run(&loaded, source, logger, started).map_err(|error| explain(error, &arguments.listen))
 }
 
 /// The environment has no say, so that the demo is the same everywhere.
@@ -144,7 +144,7 @@ fn tries(at: &str, origin: &str) -> String {
         ("401: no token", format!("curl -i {at}/api/members")),
         ("403: a member may not delete members", format!("curl -i -X DELETE {at}/api/members/1 {kim}")),
         ("404: no such place", format!("curl -i {at}/api/nothing")),
-        ("405: no such method there", format!("curl -i -X DELETE {at}/api/auth/login")),
+        ("405: no such method there", format!("curl -i -X DELETE {at}/api/feeds")),
         ("200: how the services are", format!("curl -i {at}/health")),
         (
             "204: a browser's preflight",

@@ -2,7 +2,6 @@
 
 mod check;
 mod demo;
-mod logging;
 mod run;
 mod schema;
 mod token;

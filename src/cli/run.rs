@@ -1,5 +1,8 @@
-use super::{ConfigArgument, logging};
-use crate::server::{self, StartError};
+use super::ConfigArgument;
+use crate::{
+    observability::Logger,
+    server::{self, StartError},
+};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  JWT_SECRET_KEY=$(openssl rand -hex 32) edgeway run --config conf/edgeway.yaml")]
@@ -12,6 +15,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
     server::survive_early_signals()?;
     let source = arguments.config.source();
     let loaded = source.load()?;
-    logging::start(&loaded.config);
-    server::run(&loaded, source, |_| ())
+    let logger = Logger::start(&loaded.config.log, loaded.config.server.debug);
+    server::run(&loaded, source, logger, |_| ())
 }

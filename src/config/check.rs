@@ -10,6 +10,9 @@ use std::collections::HashMap;
 /// Longest name of a service or route: it becomes a label of metrics and a field of every log line.
 const LONGEST_NAME: usize = 64;
 
+/// What a route can do.
+const ACTIONS: [&str; 3] = ["service", "redirect", "respond"];
+
 /// Everything that contradicts something else in the file.
 pub(super) fn check(tree: &Tree) -> Vec<ConfigError> {
     let mut checker = Checker { tree, errors: Vec::new() };
@@ -68,8 +71,7 @@ impl<'t> Checker<'t> {
     }
 
     fn action(&mut self, here: &str, route: &Map<String, Value>) {
-        let given: Vec<&str> =
-            ["service", "redirect", "respond"].into_iter().filter(|key| route.contains_key(*key)).collect();
+        let given: Vec<&str> = ACTIONS.into_iter().filter(|key| route.contains_key(*key)).collect();
         match given.as_slice() {
             ["service"] => {
                 let Some(service) = route["service"].as_str() else { return };
@@ -82,6 +84,8 @@ impl<'t> Checker<'t> {
             [_] => (),
             [] => match self.tree.not_given.get(&format!("{here}/service")) {
                 Some(names) => self.wrong(&format!("{here}/service"), not_set(names)),
+                // A key that was meant to be one of them is named where it stands.
+                None if route.keys().any(|key| is_nearly_an_action(key)) => (),
                 None => self.wrong(here, "does nothing; add one of service, redirect and respond"),
             },
             [first, second, ..] => {
@@ -140,6 +144,10 @@ impl<'t> Checker<'t> {
             self.wrong(pointer, format!("out of range; write {right}"));
         }
     }
+}
+
+fn is_nearly_an_action(key: &str) -> bool {
+    ACTIONS.iter().any(|action| strsim::levenshtein(key, action) <= 2)
 }
 
 /// The entries of a map at the top level.

@@ -209,7 +209,7 @@ fn values_of_the_wrong_shape_are_answered_with_the_right_one() {
         ),
         ("services: { s: {} }", "1:13: services.s: key \"endpoints\" is missing; add it"),
         (
-            "services: { \"a b\": { endpoints: a } }",
+            "services: { \"a b\": { endpoints: \"a:1\" } }",
             "1:13: services.a b: not a name; use letters, digits, -, _ and ., up to 64",
         ),
         ("redis: { port: 65536 }", "1:10: redis.port: out of range; write a whole number from 1 to 65535"),
@@ -269,7 +269,7 @@ fn contradictions_within_routes_are_found() {
         check(&route(line), &[&format!("f.yaml:{said}")]);
     }
     check(
-        "services: { s: { endpoints: a } }\nroutes: [{ id: x, match: { path: /x }, service: s }]",
+        "services: { s: { endpoints: \"a:1\" } }\nroutes: [{ id: x, match: { path: /x }, service: s }]",
         &[
             "f.yaml:2:10: routes[0]: needs a token, and there is no auth.jwt to check it; add auth.jwt, or auth: public here",
         ],
@@ -303,9 +303,10 @@ fn keys_must_fit_the_algorithm_and_be_one() {
         check(&jwt(keys, algorithm), &[&format!("f.yaml:{said}")]);
     }
     // The variables of both kinds may be set at once.
-    let both = good(&jwt("secret: \"${KEY}\", public_key_file: \"${FILE:-key.pem}\"", "ES256"));
+    let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/p256.public.pem");
+    let both = good(&jwt(&format!("secret: \"${{KEY}}\", public_key_file: \"${{FILE:-{pem}}}\""), "ES256"));
     let both = both.config.auth.jwt.clone().unwrap();
-    assert_eq!((both.secret, both.public_key_file.as_deref()), (None, Some("key.pem")));
+    assert_eq!((both.secret, both.public_key_file.as_deref()), (None, Some(pem)));
 }
 
 #[test]

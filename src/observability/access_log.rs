@@ -112,6 +112,7 @@ struct Writer<W> {
 impl<W: Write> Writer<W> {
     fn run(mut self) {
         let mut swept = Instant::now();
+        let mut told = 0;
         loop {
             let message = self.waiting.recv_timeout(OLD);
             if let Ok(Message::Full(lines)) = &message {
@@ -119,6 +120,7 @@ impl<W: Write> Writer<W> {
             }
             if swept.elapsed() >= OLD || !matches!(message, Ok(Message::Full(_))) {
                 self.sweep();
+                self.tell_dropped(&mut told);
                 swept = Instant::now();
             }
             match message {
@@ -151,6 +153,15 @@ impl<W: Write> Writer<W> {
 }
 
 impl<W> Writer<W> {
+    /// At most once a minute, like everything that may repeat.
+    fn tell_dropped(&mut self, told: &mut u64) {
+        let dropped = self.buffers.dropped.load(Relaxed);
+        if dropped > *told && self.complained.is_none_or(|last| last.elapsed() > Duration::from_secs(60)) {
+            log::warn!("access log: {} lines were dropped, because stdout is read too slowly", dropped - *told);
+            (*told, self.complained) = (dropped, Some(Instant::now()));
+        }
+    }
+
     /// A closed pipe stays closed: once a minute is enough.
     fn complain(&mut self, error: &std::io::Error) {
         if self.complained.is_none_or(|last| last.elapsed() > Duration::from_secs(60)) {

@@ -11,10 +11,12 @@ mod access_log;
 mod config;
 mod in_flight;
 mod line;
+mod logger;
 mod request_id;
 
 pub use access_log::AccessLog;
 pub use config::{LogConfig, LogLevel};
 pub use in_flight::InFlight;
 pub use line::{Level, Line};
+pub use logger::Logger;
 pub use request_id::RequestId;

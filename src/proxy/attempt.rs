@@ -23,6 +23,8 @@ pub(super) struct Attempts {
     current: Option<Attempt>,
     /// A reused connection died: the next attempt opens its own.
     fresh: bool,
+    /// The final header came.
+    answered: bool,
     /// When the request's time for a response header ends. Set when the request has arrived whole.
     until: Option<Instant>,
 }
@@ -66,9 +68,8 @@ impl RequestCtx {
         let connect = timeouts.connect.min(left);
         peer.options.connection_timeout = Some(connect);
         peer.options.total_connection_timeout = Some(connect);
-        // The guard around the caller's connection strikes earlier while a header is awaited; see `await_answer`.
-        let header = timeouts.attempt.unwrap_or(timeouts.request);
-        peer.options.read_timeout = Some(timeouts.idle.max(header));
+        // The guard around the caller's connection strikes earlier; see `await_answer` and `await_bytes`.
+        peer.options.read_timeout = Some(timeouts.idle.max(timeouts.header()));
         peer.options.write_timeout = Some(timeouts.idle);
         Ok(peer)
     }
@@ -98,16 +99,31 @@ impl RequestCtx {
         connection::answer_until(session.as_downstream(), until);
     }
 
-    /// The final header is here.
+    /// The final header is here: from now on only silence counts.
     pub(super) fn answered(&mut self, session: &Session) {
-        connection::answer_until(session.as_downstream(), None);
+        self.attempts.answered = true;
+        self.await_bytes(session);
+    }
+
+    /// Bytes of the answer's body came, or its end.
+    pub(super) fn bytes_came(&mut self, session: &Session, is_end: bool) {
+        if is_end {
+            connection::answer_until(session.as_downstream(), None);
+        } else {
+            self.await_bytes(session);
+        }
+    }
+
+    /// pingora's own read timeout is set before the header comes and must be long enough for that; only where silence
+    /// may last shorter, the guard of the caller's connection measures it.
+    fn await_bytes(&mut self, session: &Session) {
+        let silence = self.route().map(|route| route.timeouts).filter(|timeouts| timeouts.idle < timeouts.header());
+        let until = silence.filter(|_| !session.was_upgraded()).map(|timeouts| Instant::now() + timeouts.idle);
+        connection::answer_until(session.as_downstream(), until);
     }
 
     /// No connection came about: nothing was sent.
     pub(super) fn connect_failed(&mut self, session: &Session, mut error: Box<Error>) -> Box<Error> {
-        if let Some(attempt) = &self.attempts.current {
-            attempt.failed_to_connect();
-        }
         let retry = self.decide(session, Failure::NeverSent);
         self.conclude(retry, &mut error);
         error
@@ -139,12 +155,22 @@ impl RequestCtx {
 
     fn which_deadline(&self) -> TimeoutKind {
         match self.time_left() {
+            _ if self.attempts.answered => TimeoutKind::Idle,
             Some(left) if !left.is_zero() => TimeoutKind::Attempt,
             _ => TimeoutKind::Request,
         }
     }
 
     fn decide(&self, session: &Session, failure: Failure) -> Retry {
+        // An old connection may die of age; anything else is a sign of illness.
+        if let Some(attempt) = self
+            .attempts
+            .current
+            .as_ref()
+            .filter(|_| matches!(failure, Failure::NeverSent | Failure::DiedOnFresh | Failure::AttemptTimeout))
+        {
+            attempt.failed();
+        }
         let Some(route) = self.route() else { return Retry::No };
         // A refusal of ours (a body over the limit) is final.
         if self.is_refused() || session.response_written().is_some() {

@@ -23,6 +23,7 @@ use pingora::{
     prelude::{Error, HttpPeer, Result},
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
 };
+use std::time::Duration;
 
 /// Wires the modules into pingora's phases. Decides nothing itself.
 #[derive(Debug)]
@@ -77,7 +78,12 @@ impl ProxyHttp for Gateway {
         target.write_back(session.req_header_mut());
         match verdict {
             Ok(Verdict::Forward(service)) => match ctx.forward_to(service, &target) {
-                Ok(()) => Ok(false),
+                Ok(()) => {
+                    let idle = ctx.route().map_or(ctx.snapshot.idle, |route| route.timeouts.idle);
+                    session.set_read_timeout(Some(idle));
+                    session.set_write_timeout(Some(idle));
+                    Ok(false)
+                }
                 Err(rejection) => reply::refuse(session, ctx, rejection).await,
             },
             Ok(Verdict::Answer(answer)) => reply::send(session, ctx, answer).await,
@@ -134,6 +140,18 @@ impl ProxyHttp for Gateway {
             return Err(ctx.refuse(Rejection::BadGateway));
         }
         headers::from_upstream(response, session.req_header(), ctx)
+    }
+
+    /// A piece of the answer's body, or its end.
+    fn upstream_response_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<Duration>> {
+        ctx.bytes_came(session, end_of_stream);
+        Ok(None)
     }
 
     /// Shape what the caller sees.

@@ -73,7 +73,9 @@ pub fn speak_for(
     word: Word,
 ) -> Result<()> {
     let refused = |name: &HeaderName| {
-        protected.is_protected(name) || (word == Word::IsNothing && is_word_of_a_proxy(name.as_str()))
+        // No proxy writes underscores; whoever does means to be mistaken for one.
+        let believed = word == Word::Counts && !name.as_str().contains('_');
+        protected.is_protected(name) || (!believed && is_word_of_a_proxy(name.as_str()))
     };
     let found: Vec<HeaderName> = request.headers.keys().filter(|name| refused(name)).cloned().collect();
     for name in &found {
@@ -129,10 +131,7 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, request: &RequestHead
             response.insert_header(name, value)?;
         }
     }
-    match ctx.route() {
-        Some(route) => route.response_headers.apply_to_response(response),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// RFC 9110 section 7.6.1: what `Connection` names is for the next hop only.
@@ -170,6 +169,9 @@ fn rewritten(value: Option<&HeaderValue>, request: &RequestHeader, ctx: &Request
 
 /// What the caller is told, by the service or by us: otherwise a browser could not read our own 401.
 pub(super) fn to_downstream(response: &mut ResponseHeader, request: &RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    if let Some(route) = ctx.route() {
+        route.response_headers.apply_to_response(response)?;
+    }
     response.insert_header(REQUEST_ID, ctx.id.header())?;
     let Some(cors) = ctx.cors() else { return Ok(()) };
     if cors.varies() && !response.headers.contains_key(header::ACCESS_CONTROL_ALLOW_METHODS) {

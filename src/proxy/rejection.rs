@@ -20,6 +20,9 @@ pub enum Rejection {
     /// What pingora refused to read or forward.
     #[error("the request is malformed")]
     BadRequest,
+    /// A method in small letters, or with other characters.
+    #[error("the method is not one; methods are written in capitals")]
+    BadMethod,
     /// Longer than `max_target`.
     #[error("the request target is too long")]
     TargetTooLong,
@@ -112,6 +115,7 @@ impl Rejection {
     pub fn codes() -> impl Iterator<Item = (&'static str, u16)> {
         let plain = [
             Self::BadRequest,
+            Self::BadMethod,
             Self::TargetTooLong,
             Self::TooManyHeaders,
             Self::HeadersTooLarge,
@@ -141,6 +145,7 @@ impl Rejection {
         match self {
             Self::BadTarget(error) => (target_code(error), 400),
             Self::BadRequest => ("bad_request", 400),
+            Self::BadMethod => ("bad_method", 400),
             Self::TargetTooLong => ("target_too_long", 414),
             Self::TooManyHeaders => ("too_many_headers", 431),
             Self::HeadersTooLarge => ("headers_too_large", 431),

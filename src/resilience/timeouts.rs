@@ -16,6 +16,11 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
+    /// Longest wait for a response header in one attempt.
+    pub fn header(&self) -> Duration {
+        self.attempt.map_or(self.request, |attempt| attempt.min(self.request))
+    }
+
     /// The most particular word on each of them, else the defaults of the file's reference.
     pub fn resolve(general: &TimeoutsConfig, service: &TimeoutsConfig, route: &TimeoutsConfig) -> Self {
         let word = |of: fn(&TimeoutsConfig) -> Option<Span>| {

@@ -71,6 +71,21 @@ impl Pattern {
         })
     }
 
+    /// The path in its normal form, as a configuration would write it: `/api/{id}/*`.
+    pub fn path(&self) -> String {
+        let mut path = String::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => path.extend(["/", text]),
+                Segment::Free(name) => path.extend(["/{", name, "}"]),
+            }
+        }
+        if self.prefix {
+            path.push_str("/*");
+        }
+        path
+    }
+
     /// Whether `path` begins with plain segments that are the pattern's own first ones; then how many.
     pub(super) fn literal_prefix(&self, path: &str) -> Option<usize> {
         let wanted: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
@@ -191,6 +206,11 @@ mod tests {
         assert_eq!(*segments("/a/"), [literal("a"), literal("")]);
         assert_eq!(*segments("/a/*"), [literal("a")]);
         assert!(segments("/*").is_empty());
+        for (path, normal) in
+            [("/%68ealth", "/health"), ("/a/{id}/*", "/a/{id}/*"), ("/", "/"), ("/*", "/*"), ("/a/", "/a/")]
+        {
+            assert_eq!(parse(&format!("path: \"{path}\"")).unwrap().path(), normal);
+        }
     }
 
     #[test]

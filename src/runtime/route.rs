@@ -1,7 +1,7 @@
 use super::{HeaderEdits, Redirect, ServiceIndex, snapshot::Problem};
 use crate::{
     auth::{Access, RouteAuth},
-    config::{Config, RouteConfig},
+    config::{Config, HeadersConfig, RouteConfig},
     cors::Cors,
     resilience::{RetryPolicy, Timeouts},
     routing::{EncodedSlash, Pattern, Rewrite},
@@ -69,23 +69,14 @@ impl Route {
         service: Option<ServiceIndex>,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut note = |pointer: String, reason: String| problems.push((pointer, reason));
-        let action = action(route, pattern, service).map_err(|(pointer, reason)| note(pointer, reason)).ok();
-        let access = Access::build(&route.access);
-        let access = access.map_err(|(index, key, reason)| note(format!("/access/{index}/{key}").trim_end_matches('/').to_owned(), reason)).ok();
-        let cors = own_cors(route).map_err(|(pointer, reason)| note(pointer, reason)).ok();
-        let rewrite = route.rewrite.as_ref().map(|rewrite| Rewrite::build(rewrite, pattern)).transpose();
-        let rewrite = rewrite.map_err(|reason| note("/rewrite".to_owned(), reason)).ok();
-        let mut edits = |key: &str, section| {
-            HeaderEdits::build(section).map_err(|(pointer, reason)| note(format!("/{key}{pointer}"), reason)).ok()
-        };
-        let request_headers = edits("request_headers", &route.request_headers);
-        let response_headers = edits("response_headers", &route.response_headers);
-        let (Some(action), Some(access), Some(cors), Some(rewrite), Some(request_headers), Some(response_headers)) =
-            (action, access, cors, rewrite, request_headers, response_headers)
-        else {
-            return Err(problems);
-        };
+        let action = keep(action(route, pattern, service), &mut problems);
+        let access = keep(access(route), &mut problems);
+        let cors = keep(own_cors(route), &mut problems);
+        let rewrite = keep(rewrite(route, pattern), &mut problems);
+        let request = keep(edits("request_headers", &route.request_headers), &mut problems);
+        let response = keep(edits("response_headers", &route.response_headers), &mut problems);
+        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response));
+        let (((action, access), (cors, rewrite)), (request_headers, response_headers)) = parts.ok_or(problems)?;
         let from = route.service.as_ref().and_then(|id| config.services.get(id));
         let own = from.map(|service| service.timeouts).unwrap_or_default();
         let retry = route.retry.or_else(|| from.and_then(|service| service.retry)).unwrap_or_default();
@@ -104,6 +95,25 @@ impl Route {
             retry: RetryPolicy::new(retry),
         })
     }
+}
+
+/// All problems are wanted, not the first.
+fn keep<T>(outcome: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
+    outcome.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn access(route: &RouteConfig) -> Result<Access, Problem> {
+    let place = |index: usize, key: &str| format!("/access/{index}/{key}").trim_end_matches('/').to_owned();
+    Access::build(&route.access).map_err(|(index, key, reason)| (place(index, &key), reason))
+}
+
+fn rewrite(route: &RouteConfig, pattern: &Pattern) -> Result<Option<Rewrite>, Problem> {
+    let rewrite = route.rewrite.as_ref().map(|rewrite| Rewrite::build(rewrite, pattern));
+    rewrite.transpose().map_err(|reason| ("/rewrite".to_owned(), reason))
+}
+
+fn edits(key: &str, section: &HeadersConfig) -> Result<HeaderEdits, Problem> {
+    HeaderEdits::build(section).map_err(|(pointer, reason)| (format!("/{key}{pointer}"), reason))
 }
 
 fn action(route: &RouteConfig, pattern: &Pattern, service: Option<ServiceIndex>) -> Result<Action, Problem> {

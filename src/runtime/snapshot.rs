@@ -209,7 +209,7 @@ fn routes(config: &Config, problems: &mut Vec<Problem>) -> (Option<Table<RouteIn
                 continue;
             }
         };
-        if let Some(page) = Pages::shadowed_by(&route.r#match.path) {
+        if let Some(page) = Pages::shadowed_by(&pattern.path()) {
             problems.push((below("/match/path"), format!("{page} is the gateway's own; choose another path")));
         }
         let service = route.service.as_ref().and_then(|id| config.services.keys().position(|known| known == id));

@@ -10,7 +10,7 @@ mod threads;
 use crate::{
     config::{Config, ConfigErrors, Loaded},
     connection::Front,
-    observability::AccessLog,
+    observability::{AccessLog, Logger},
     proxy::Gateway,
     runtime::{Live, Process},
     upstream::{self, Watch},
@@ -58,7 +58,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// Nothing was started, and the error says why.
-pub fn run(loaded: &Loaded, source: Source, started: impl FnOnce(&[String])) -> Result<(), StartError> {
+pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce(&[String])) -> Result<(), StartError> {
     die_with_a_service();
     warn(loaded);
     let config = loaded.config.clone();
@@ -72,7 +72,7 @@ pub fn run(loaded: &Loaded, source: Source, started: impl FnOnce(&[String])) -> 
     let deadline = config.server.drain.deadline.get();
     let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
     server.add_service(background_service("drain", drain));
-    server.add_service(background_service("reload", Reload { source, live, asked: heard.reload }));
+    server.add_service(background_service("reload", Reload { source, live, logger, asked: heard.reload }));
     log::info!(
         "{} {} serves on {} with {} worker threads",
         config.server.name,
@@ -151,8 +151,8 @@ fn die_with_a_service() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        if name.starts_with("service") {
+        // Threads do not tell: requests run on the same ones, and one of theirs must not end the others.
+        if panic.location().is_some_and(|place| place.file().ends_with("services/listening.rs")) {
             process::exit(1);
         }
     }));

@@ -1,5 +1,6 @@
 use crate::{
     config::{Config, ConfigErrors, Loaded},
+    observability::Logger,
     runtime::{Live, Snapshot},
     upstream,
 };
@@ -37,6 +38,7 @@ impl Source {
 pub(super) struct Reload {
     pub(super) source: Source,
     pub(super) live: Live,
+    pub(super) logger: Logger,
     /// By SIGHUP. Several that come during one reload are one more.
     pub(super) asked: Arc<Notify>,
 }
@@ -55,7 +57,7 @@ impl BackgroundService for Reload {
 
 impl Reload {
     async fn reload(&self) {
-        let (source, live) = (self.source.clone(), self.live.clone());
+        let (source, live, logger) = (self.source.clone(), self.live.clone(), self.logger.clone());
         let outcome = spawn_blocking(move || {
             let loaded = source.load()?;
             super::warn(&loaded);
@@ -63,7 +65,9 @@ impl Reload {
                 let known = upstream::resolve(next.services(), &next.process.upstream, super::NAMES);
                 Handle::current().block_on(known);
             };
-            live.reload(&loaded, ready)
+            let generation = live.reload(&loaded, ready)?;
+            logger.set(&loaded.config.log, loaded.config.server.debug);
+            Ok::<u64, ConfigErrors>(generation)
         });
         match outcome.await {
             Ok(Ok(generation)) => log::info!("reloaded: generation {generation} serves"),

@@ -93,8 +93,8 @@ impl Attempt {
         self.endpoint().map_or("", |endpoint| &endpoint.text)
     }
 
-    /// No connection came about: the next probe should not wait for its turn.
-    pub fn failed_to_connect(&self) {
+    /// It did not answer: the next probe should not wait for its turn.
+    pub fn failed(&self) {
         if let Some(endpoint) = self.endpoint() {
             endpoint.state.health.suspect();
         }

@@ -106,12 +106,12 @@ impl EndpointHealth {
         self.status.store(Health::Healthy as u8, Relaxed);
     }
 
-    /// A request could not connect.
+    /// A request was not answered.
     pub(super) fn suspect(&self) {
         self.suspected.notify_one();
     }
 
-    /// Until a request could not connect.
+    /// Until a request is not answered.
     pub(super) async fn suspected(&self) {
         self.suspected.notified().await;
     }

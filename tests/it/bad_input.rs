@@ -58,11 +58,7 @@ fn refused(changes: &[(&str, &str)], words: &[&str]) {
 fn a_good_file_is_fine() {
     let outcome = run("check", GOOD, &[]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-    assert!(
-        outcome.stdout.contains("1 routes, 1 services") || outcome.stdout.contains("1 route"),
-        "{}",
-        outcome.stdout
-    );
+    assert!(outcome.stdout.contains("fine: 1 route, 1 service"), "{}", outcome.stdout);
 }
 
 #[test]
@@ -312,4 +308,23 @@ fn odd_requests_leave_the_gateway_well() {
     }
     assert_eq!(gateway.get("/x", &[]).status, 200);
     assert_eq!(upstream.seen().len(), 1);
+}
+
+/// A rule for DELETE must not be passed by whoever writes `delete`, and TRACE echoes what the gateway adds.
+#[test]
+fn methods_are_taken_in_capitals_only_and_trace_never() {
+    let upstream = Upstream::echo();
+    let gateway = serving(&upstream, "");
+    for (method, status, code) in [
+        ("get", 400, "bad_method"),
+        ("Delete", 400, "bad_method"),
+        ("G%T", 400, "bad_method"),
+        ("GET1", 400, "bad_method"),
+        ("TRACE", 405, "method_not_allowed"),
+    ] {
+        let response = gateway.request(method, "/x", &[], "");
+        assert_eq!((response.status, response.code().as_str()), (status, code), "{method}");
+    }
+    assert!(upstream.seen().is_empty());
+    assert_eq!(gateway.request("M-SEARCH", "/x", &[], "").status, 200);
 }

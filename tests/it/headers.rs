@@ -151,6 +151,8 @@ fn a_trusted_proxy_is_believed() {
     let trusting = "listeners: [{ address: \"127.0.0.1:0\", trusted_proxies: 127.0.0.0/8 }]";
     let gateway = gateway_with(&upstream, trusting);
     let said = [
+        "X_Forwarded_For: 7.7.7.7",
+        "X_Real_IP: 7.7.7.7",
         "X-Forwarded-For: 6.6.6.6, 192.0.2.7:5678",
         "X-Forwarded-Proto: https",
         "X-Forwarded-Host: portal.example",
@@ -164,6 +166,7 @@ fn a_trusted_proxy_is_believed() {
         (seen.header("x-forwarded-proto"), seen.header("x-forwarded-host")),
         (Some("https"), Some("portal.example"))
     );
+    assert!(seen.headers.iter().all(|(_, value)| !value.contains("7.7.7.7")), "{:?}", seen.headers);
     assert_eq!(gateway.log_line("from-the-edge.1")["client"], "192.0.2.7");
     let odd = gateway.get("/open/x", &["X-Request-ID: a b"]);
     assert!(odd.header("x-request-id").unwrap().starts_with("req-"));
@@ -186,6 +189,18 @@ fn answers_are_cleaned_and_edited() {
     assert_eq!((response.header("x-kept"), response.header("x-shown")), (Some("1"), Some("2")));
     let seen = upstream.only();
     assert_eq!((seen.header("x-out"), seen.header("x-in")), (None, Some("1")));
+}
+
+#[test]
+fn answers_of_our_own_are_edited_too() {
+    let gateway = Gateway::start(
+        "routes:\n  - id: r\n    match: { path: /r, methods: [GET] }\n    respond: { body: hi }\n    auth: public\n    \
+         response_headers: { set: { Strict-Transport-Security: max-age=9 } }\n  \
+         - { id: in, match: { path: /in }, respond: { body: hi }, response_headers: { set: { X-Shown: \"1\" } } }\n",
+    );
+    assert_eq!(gateway.get("/r", &[]).header("strict-transport-security"), Some("max-age=9"));
+    let refused = gateway.get("/in", &[]);
+    assert_eq!((refused.status, refused.header("x-shown")), (401, Some("1")));
 }
 
 #[test]

@@ -35,6 +35,18 @@ fn a_reload_replaces_routes_and_a_bad_file_changes_nothing() {
 }
 
 #[test]
+fn a_reload_changes_the_log_level() {
+    let gateway = Gateway::start(PING);
+    let told = || gateway.stderr().matches("reloaded: ").count();
+    gateway.rewrite(&format!("log: {{ level: warn }}\n{}", PING.replace("one", "two")));
+    gateway.signal(SIGHUP);
+    assert!(within_patience(|| gateway.get("/ping", &[]).body == "two"));
+    gateway.rewrite(&format!("log: {{ level: debug }}\n{}", PING.replace("one", "three")));
+    gateway.signal(SIGHUP);
+    assert!(within_patience(|| gateway.get("/ping", &[]).body == "three" && told() == 1), "{}", gateway.stderr());
+}
+
+#[test]
 fn what_needs_a_restart_is_refused_in_a_reload_with_that_explanation() {
     let gateway = Gateway::start(PING);
     for (section, place) in [

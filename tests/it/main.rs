@@ -24,4 +24,5 @@ mod own;
 mod paths;
 mod routing;
 mod timeouts;
+mod tour;
 mod upstream;

@@ -1,6 +1,6 @@
 //! How long things may take.
 
-use super::support::{Answer, Gateway, Upstream};
+use super::support::{Answer, Gateway, Upstream, within_patience};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -93,6 +93,55 @@ fn a_stream_may_take_longer_than_a_request() {
     let text = String::from_utf8_lossy(&answer);
     assert!(text.contains("200 OK") && text.contains("data:"), "{text}");
     assert!(since.elapsed() >= Duration::from_millis(1900), "cut after {:?}, before `idle`", since.elapsed());
+}
+
+/// Each is shorter than the wait for a header may be.
+#[test]
+fn silence_within_an_answer_ends_it_at_idle_of_the_route() {
+    let upstream = Upstream::start(|_| {
+        Answer::Raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".to_owned())
+    });
+    let url = upstream.url();
+    let gateway = Gateway::start(&format!(
+        "timeouts: {{ request: 60s, idle: 50s }}\n\
+         services: {{ s: {{ endpoints: [\"{url}\"], health: {{ probe: off }} }} }}\n\
+         routes: [{{ id: all, match: {{ path: /x/* }}, service: s, auth: public, timeouts: {{ idle: 1s }} }}]\n"
+    ));
+    let since = Instant::now();
+    let response = gateway.get("/x/1", &[]);
+    assert_eq!((response.status, response.body.as_str(), response.complete), (200, "hello", false));
+    assert!(since.elapsed() >= Duration::from_millis(900) && since.elapsed() < Duration::from_secs(15));
+    let line = gateway.log_line(response.header("x-request-id").unwrap());
+    assert_eq!((&line["reason"], &line["code"]), (&"timeouts.idle struck".into(), &"upstream_timeout".into()));
+}
+
+#[test]
+fn a_caller_who_stops_sending_is_told_so_at_idle_of_the_route() {
+    let upstream = Upstream::echo();
+    let url = upstream.url();
+    let gateway = Gateway::start(&format!(
+        "timeouts: {{ request: 60s, idle: 50s }}\n\
+         services: {{ s: {{ endpoints: [\"{url}\"], health: {{ probe: off }} }} }}\n\
+         routes: [{{ id: all, match: {{ path: /x/* }}, service: s, auth: public, timeouts: {{ idle: 1s }} }}]\n"
+    ));
+    let since = Instant::now();
+    let response = gateway.send(b"POST /x/1 HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 9\r\n\r\nhalf");
+    assert_eq!((response.status, response.code().as_str()), (408, "request_timeout"));
+    assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_caller_who_leaves_is_a_499_in_the_log_and_its_request_is_cancelled() {
+    let upstream = Upstream::start(|_| Answer::Hang);
+    let gateway = gateway(&[&upstream], "request: 60s");
+    let mut client = gateway.client();
+    client.send(b"GET /x/1 HTTP/1.1\r\nHost: gateway.test\r\n\r\n");
+    assert!(within_patience(|| upstream.seen().len() == 1));
+    drop(client);
+    assert!(within_patience(|| !gateway.access_log().is_empty()));
+    let line = &gateway.access_log()[0];
+    assert_eq!((&line["status_code"], &line["code"]), (&499.into(), &"client_gone".into()));
+    assert_eq!((&line["level"], &line["target_service"]), (&"INFO".into(), &"s".into()));
 }
 
 #[test]

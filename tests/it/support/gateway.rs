@@ -56,9 +56,24 @@ impl Gateway {
 
     /// Start with a file as it is.
     pub fn start_file(folder: TempDir, file: &Path, variables: &[(&str, &str)]) -> Self {
-        let output = |name: &str| File::create(folder.path().join(name)).unwrap();
         let mut command = edgeway(folder.path());
         command.args(["run", "--config"]).arg(file).envs(variables.iter().copied());
+        Self::spawn(folder, command)
+    }
+
+    /// `edgeway demo` on a free port.
+    pub fn demo() -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = edgeway(folder.path());
+        command.args(["demo", "--listen", "127.0.0.1:0"]);
+        let gateway = Self::spawn(folder, command);
+        // The welcome follows the line that says where it serves.
+        assert!(within_patience(|| fs::read_to_string(gateway.path("access.log")).unwrap().contains("Ctrl-C")));
+        gateway
+    }
+
+    fn spawn(folder: TempDir, mut command: Command) -> Self {
+        let output = |name: &str| File::create(folder.path().join(name)).unwrap();
         let child =
             command.stdin(Stdio::null()).stdout(output("access.log")).stderr(output("err.log")).spawn().unwrap();
         let mut gateway = Self { folder, child: Mutex::new(child), address: ([127, 0, 0, 1], 0).into() };
