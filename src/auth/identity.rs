@@ -54,6 +54,12 @@ impl Identity {
         &self.headers
     }
 
+    /// The claim at `path`, where it is a whole number.
+    pub fn number(&self, path: &str) -> Option<u64> {
+        let claim = at_path(&self.claims, path)?;
+        claim.as_u64().or_else(|| claim.as_str()?.parse().ok())
+    }
+
     pub(super) fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|known| **known == *role)
     }

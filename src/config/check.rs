@@ -106,7 +106,6 @@ impl<'t> Checker<'t> {
     }
 
     fn times(&mut self) {
-        self.time("/limits/window", 1_000, 31 * 86_400_000, "1s to 31d");
         self.time("/auth/jwt/leeway", 0, 300_000, "at most 5m");
         self.health("/health");
         self.timeouts("/timeouts");

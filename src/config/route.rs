@@ -3,6 +3,7 @@
 use crate::{
     auth::{AccessConfig, RouteAuth},
     cors::CorsConfig,
+    limits::LimitConfig,
     resilience::{RetryConfig, TimeoutsConfig},
     routing::{EncodedSlash, MatchConfig, RewriteConfig},
     types::{RouteId, ServiceId, Size},
@@ -34,6 +35,9 @@ pub struct RouteConfig {
     /// Which roles, permissions or claims a caller needs. All entries that apply must let the request pass. Default: none.
     #[serde(default)]
     pub access: Vec<AccessConfig>,
+    /// How often callers may call, instead of `limits:` at the top level; all entries are asked. `[]`: no limit.
+    #[serde(default)]
+    pub limits: Option<Vec<LimitConfig>>,
     /// What pages of other origins may do, instead of `cors:` at the top level.
     #[serde(default)]
     pub cors: Option<CorsConfig>,

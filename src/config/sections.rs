@@ -6,12 +6,14 @@ use super::{ConfigError, check, source_map::below, tree::Tree};
 use crate::{
     auth::{Access, AccessConfig, AuthConfig, Authenticator},
     cors::{Cors, CorsConfig},
+    limits::{Counters, Limit, LimitConfig, LimitsConfig},
     routing::{MatchConfig, Pattern, RedirectTo, Rewrite, RewriteConfig},
     types::ServiceId,
     upstream::{HealthConfig, Service, ServiceConfig, States},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use std::num::NonZeroU32;
 
 pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
     let mut sections = Sections { tree, errors: Vec::new() };
@@ -20,6 +22,7 @@ pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
         sections.auth();
     }
     sections.cors("/cors");
+    sections.limits();
     sections.services();
     for (index, route) in check::routes(&tree.value) {
         sections.route(&format!("/routes/{index}"), route);
@@ -53,6 +56,25 @@ impl Sections<'_> {
         let Some(config) = self.read::<CorsConfig>(here) else { return };
         if let Err(error) = Cors::build(&config) {
             self.wrong(&format!("{here}/{}", error.key), error.reason);
+        }
+    }
+
+    fn limits(&mut self) {
+        let general = self.read::<LimitsConfig>("/limits").unwrap_or_default();
+        let counters = Counters::new(1);
+        // What is not used may be mistaken all the same.
+        let asked = LimitsConfig { requests: general.requests.or(Some(NonZeroU32::MIN)), ..general.clone() };
+        if let Err(error) = Limit::general(&asked, &counters) {
+            self.wrong(&format!("/limits/{}", error.key), error.reason);
+        }
+        for (index, route) in check::routes(&self.tree.value) {
+            let here = format!("/routes/{index}/limits");
+            let own = route.get("limits").and_then(|limits| Vec::<LimitConfig>::deserialize(limits).ok());
+            for (at, limit) in own.iter().flatten().enumerate() {
+                if let Err(error) = Limit::build("x", limit, &general, &counters) {
+                    self.wrong(&format!("{here}/{at}/{}", error.key), error.reason);
+                }
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use super::Rejection;
 use crate::{
     auth::Identity,
     cors,
+    limits::{self, Asker, Limit, Refused},
     own::Pages,
     routing::{EncodedSlash, Found, Target, TargetError},
     runtime::{Action, Route, RouteIndex, ServiceIndex, Snapshot},
@@ -11,13 +12,15 @@ use crate::{
 };
 use http::{HeaderMap, Method, header};
 use pingora::http::RequestHeader;
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 /// What admission found out, also when it ended with a rejection: a 401 needs its route's CORS headers.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
     pub(super) route: Option<RouteIndex>,
     pub(super) identity: Option<Arc<Identity>>,
+    /// What the strictest limit says, also when it lets the request pass.
+    pub(super) limit: Option<limits::Headers>,
     /// The nearest route of a 404 and what did not match, for the log.
     pub(super) nearest: Option<Box<str>>,
 }
@@ -30,10 +33,11 @@ pub(super) enum Verdict {
 }
 
 /// Decide. `target` may be replaced by the form that its route asks for (`encoded_slash: decode`).
-pub(super) fn admit(
+pub(super) async fn admit(
     snapshot: &Snapshot,
     head: &RequestHeader,
     target: &mut Target,
+    client: IpAddr,
     found: &mut Admission,
 ) -> Result<Verdict, Rejection> {
     let asked = cors::preflight_method(target.method(), &head.headers);
@@ -52,7 +56,18 @@ pub(super) fn admit(
         *target = slashes(snapshot, head, target, index, route)?;
     }
 
-    found.identity = snapshot.auth.authenticate(route.auth, &head.headers)?;
+    let caller = Caller { client, headers: &head.headers, route: route.id.as_str() };
+    // Before auth: a flood of bad tokens must not cost a signature check each.
+    limit(snapshot, &route.limits.before, caller, found).await?;
+    match snapshot.auth.authenticate(route.auth, &head.headers) {
+        Ok(identity) => found.identity = identity,
+        Err(error) => {
+            // Nobody is known, so the address pays; who guesses tokens is soon over the limit.
+            limit(snapshot, &route.limits.after, caller, found).await?;
+            return Err(error.into());
+        }
+    }
+    limit(snapshot, &route.limits.after, caller, found).await?;
     route.access.check(target.method(), found.identity.as_deref())?;
     check_length(&head.headers, route.max_body)?;
 
@@ -61,6 +76,41 @@ pub(super) fn admit(
         Action::Redirect(redirect) => Ok(Verdict::Answer(redirect.reply(target))),
         Action::Respond(reply) => Ok(Verdict::Answer(reply.clone())),
     }
+}
+
+/// Who calls, beside what the token says.
+#[derive(Clone, Copy)]
+struct Caller<'r> {
+    client: IpAddr,
+    headers: &'r HeaderMap,
+    route: &'r str,
+}
+
+/// Ask every limit; all of them count, and the strictest is told to the caller.
+async fn limit(
+    snapshot: &Snapshot,
+    limits: &[Arc<Limit>],
+    caller: Caller<'_>,
+    found: &mut Admission,
+) -> Result<(), Rejection> {
+    let Caller { client, headers, route } = caller;
+    for limit in limits {
+        let identity = found.identity.as_deref();
+        let number = |claim: &str| identity.and_then(|identity| identity.number(claim));
+        let consumer = identity.and_then(Identity::id);
+        let asker = Asker { client, consumer, headers, route, number: &number };
+        let Some(decision) = limit.admit(&asker, &snapshot.process.limits, &snapshot.process.store).await? else {
+            continue;
+        };
+        let said = limits::Headers::new(limit, decision);
+        if found.limit.as_ref().is_none_or(|known| said.is_stricter_than(known)) {
+            found.limit = Some(said);
+        }
+        if let Some(retry) = decision.retry {
+            return Err(Refused::OverLimit(retry).into());
+        }
+    }
+    Ok(())
 }
 
 /// A page of ours. Its path belongs to us with every method, and to no route where there is nothing to answer.

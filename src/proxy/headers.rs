@@ -7,6 +7,7 @@ use super::{
 use crate::{
     auth::{Identity, Protected},
     cors::CORS_HEADERS,
+    limits,
 };
 use http::{HeaderName, HeaderValue, header, uri::Authority};
 use pingora::{
@@ -173,6 +174,9 @@ pub(super) fn to_downstream(response: &mut ResponseHeader, request: &RequestHead
         route.response_headers.apply_to_response(response)?;
     }
     response.insert_header(REQUEST_ID, ctx.id.header())?;
+    for (name, value) in ctx.found.limit.iter().flat_map(limits::Headers::all) {
+        response.insert_header(name, value)?;
+    }
     let Some(cors) = ctx.cors() else { return Ok(()) };
     if cors.varies() && !response.headers.contains_key(header::ACCESS_CONTROL_ALLOW_METHODS) {
         // Also for origins that are not allowed, or a cache would hand one origin's answer to another.

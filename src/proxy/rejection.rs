@@ -2,6 +2,7 @@
 
 use crate::{
     auth::{AuthError, Forbidden},
+    limits::Refused,
     observability::RequestId,
     routing::TargetError,
     types::Reply,
@@ -10,6 +11,7 @@ use crate::{
 use http::{HeaderValue, Method, StatusCode, header};
 use pingora::{ErrorSource, ErrorType as Type, prelude::Error};
 use serde::Serialize;
+use std::time::Duration;
 
 /// A refusal. `Display` is for the caller and carries nothing the caller should not know.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,9 @@ pub enum Rejection {
     /// A token, and not enough.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    /// Called too often, or nobody could count.
+    #[error(transparent)]
+    Limited(#[from] Refused),
     /// Above `max_body`.
     #[error("the body of the request is too large")]
     BodyTooLarge,
@@ -121,6 +126,8 @@ impl Rejection {
             Self::HeadersTooLarge,
             Self::NoRoute,
             Self::MethodNotAllowed(Vec::new()),
+            Self::Limited(Refused::OverLimit(Duration::ZERO)),
+            Self::Limited(Refused::Unavailable),
             Self::BodyTooLarge,
             Self::RequestTimeout,
             Self::NoEndpoint(NoEndpoint),
@@ -153,6 +160,8 @@ impl Rejection {
             Self::MethodNotAllowed(_) => ("method_not_allowed", 405),
             Self::Unauthenticated(error) => (error.code(), 401),
             Self::Forbidden(_) => ("forbidden", 403),
+            Self::Limited(Refused::OverLimit(_)) => ("rate_limited", 429),
+            Self::Limited(Refused::Unavailable) => ("limiter_unavailable", 503),
             Self::BodyTooLarge => ("body_too_large", 413),
             Self::RequestTimeout => ("request_timeout", 408),
             Self::NoEndpoint(_) => ("no_endpoint", 503),

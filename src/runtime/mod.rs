@@ -16,5 +16,5 @@ pub use listener::Listener;
 pub use live::Live;
 pub use process::Process;
 pub use redirect::Redirect;
-pub use route::{Action, Route};
+pub use route::{Action, Limits, Route};
 pub use snapshot::{RouteIndex, ServiceIndex, Snapshot};

@@ -1,5 +1,8 @@
 use crate::{
+    config::{ConfigErrors, Loaded},
+    limits::Counters,
     observability::{AccessLog, InFlight},
+    store::Store,
     upstream::States,
 };
 use std::{
@@ -18,18 +21,28 @@ pub struct Process {
     pub in_flight: InFlight,
     /// One line per request.
     pub access_log: AccessLog,
+    /// What limits have counted.
+    pub limits: Counters,
+    /// What instances share.
+    pub store: Store,
     leaving: AtomicBool,
 }
 
 impl Process {
     /// Nothing learned yet.
-    pub fn new(access_log: AccessLog) -> Arc<Self> {
-        Arc::new(Self {
+    ///
+    /// # Errors
+    /// What is shared cannot be where the file says.
+    pub fn new(access_log: AccessLog, loaded: &Loaded) -> Result<Arc<Self>, ConfigErrors> {
+        let store = Store::build(&loaded.config.redis);
+        Ok(Arc::new(Self {
             upstream: States::default(),
             in_flight: InFlight::default(),
             access_log,
+            limits: Counters::new(loaded.config.limits.expected_keys.get()),
+            store: store.map_err(|reason| loaded.sources.error("/redis/host", reason))?,
             leaving: AtomicBool::new(false),
-        })
+        }))
     }
 
     /// From now on `/health/ready` says 503 and every answer asks its caller for a new connection.

@@ -3,11 +3,13 @@ use crate::{
     auth::{Access, RouteAuth},
     config::{Config, HeadersConfig, RouteConfig},
     cors::Cors,
+    limits::{Counters, Limit},
     resilience::{RetryPolicy, Timeouts},
     routing::{EncodedSlash, Pattern, Rewrite},
     types::{Reply, RouteId},
 };
 use http::{HeaderValue, StatusCode, header};
+use std::sync::Arc;
 
 /// A route with its policies resolved: nothing is looked up by name after this.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Route {
     pub auth: RouteAuth,
     /// Which roles, permissions and claims are needed.
     pub access: Access,
+    /// How often callers may call.
+    pub limits: Limits,
     /// From which origins, where the route says so itself.
     pub cors: OwnCors,
     /// What the service gets as path.
@@ -36,6 +40,15 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Whether another endpoint is asked.
     pub retry: RetryPolicy,
+}
+
+/// The limits of a route, in the order they are asked.
+#[derive(Debug, Default)]
+pub struct Limits {
+    /// Before authentication.
+    pub before: Box<[Arc<Limit>]>,
+    /// After it, because they tell consumers apart.
+    pub after: Box<[Arc<Limit>]>,
 }
 
 /// `cors:` of a route.
@@ -67,16 +80,19 @@ impl Route {
         route: &RouteConfig,
         pattern: &Pattern,
         service: Option<ServiceIndex>,
+        general: &General<'_>,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let action = keep(action(route, pattern, service), &mut problems);
         let access = keep(access(route), &mut problems);
+        let limits = keep(limits(config, route, general), &mut problems);
         let cors = keep(own_cors(route), &mut problems);
         let rewrite = keep(rewrite(route, pattern), &mut problems);
         let request = keep(edits("request_headers", &route.request_headers), &mut problems);
         let response = keep(edits("response_headers", &route.response_headers), &mut problems);
-        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response));
-        let (((action, access), (cors, rewrite)), (request_headers, response_headers)) = parts.ok_or(problems)?;
+        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response)).zip(limits);
+        let ((((action, access), (cors, rewrite)), (request_headers, response_headers)), limits) =
+            parts.ok_or(problems)?;
         let from = route.service.as_ref().and_then(|id| config.services.get(id));
         let own = from.map(|service| service.timeouts).unwrap_or_default();
         let retry = route.retry.or_else(|| from.and_then(|service| service.retry)).unwrap_or_default();
@@ -85,6 +101,7 @@ impl Route {
             action,
             auth: route.auth,
             access,
+            limits,
             cors,
             rewrite,
             encoded_slash: route.encoded_slash,
@@ -105,6 +122,28 @@ fn keep<T>(outcome: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T
 fn access(route: &RouteConfig) -> Result<Access, Problem> {
     let place = |index: usize, key: &str| format!("/access/{index}/{key}").trim_end_matches('/').to_owned();
     Access::build(&route.access).map_err(|(index, key, reason)| (place(index, &key), reason))
+}
+
+/// What all routes of a snapshot share.
+pub(super) struct General<'s> {
+    pub(super) limit: Option<Arc<Limit>>,
+    pub(super) counters: &'s Counters,
+}
+
+fn limits(config: &Config, route: &RouteConfig, general: &General<'_>) -> Result<Limits, Problem> {
+    let all: Vec<Arc<Limit>> = match &route.limits {
+        None => general.limit.iter().cloned().collect(),
+        Some(own) => {
+            let build = |(at, own)| {
+                let name = if at == 0 { route.id.to_string() } else { format!("{}.{}", route.id, at + 1) };
+                let limit = Limit::build(&name, own, &config.limits, general.counters);
+                limit.map(Arc::new).map_err(|error| (format!("/limits/{at}/{}", error.key), error.reason))
+            };
+            own.iter().enumerate().map(build).collect::<Result<_, _>>()?
+        }
+    };
+    let (after, before): (Vec<_>, Vec<_>) = all.into_iter().partition(|limit| limit.needs_consumer());
+    Ok(Limits { before: before.into(), after: after.into() })
 }
 
 fn rewrite(route: &RouteConfig, pattern: &Pattern) -> Result<Option<Rewrite>, Problem> {

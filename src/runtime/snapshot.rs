@@ -1,8 +1,12 @@
-use super::{Listener, Process, Route, route::OwnCors};
+use super::{
+    Listener, Process, Route,
+    route::{General, OwnCors},
+};
 use crate::{
     auth::{Authenticator, RouteAuth},
     config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
     cors::Cors,
+    limits::Limit,
     own::{Pages, RouteDoc, ServiceState, State},
     routing::{Found, Pattern, Table, Target},
     types::Pinned,
@@ -107,6 +111,13 @@ impl Snapshot {
         self.services.get(index.0)
     }
 
+    /// Whether any limit is counted in Redis.
+    pub fn counts_in_redis(&self) -> bool {
+        let limits =
+            |route: &Route| route.limits.before.iter().chain(&route.limits.after).any(|limit| limit.is_shared());
+        self.routes.iter().any(limits)
+    }
+
     /// All services, by name.
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services
@@ -178,7 +189,10 @@ impl Parts {
         let cors = Cors::build(&config.cors);
         let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
         let services = services(config, process, problems);
-        let (table, routes) = routes(config, problems);
+        let general = Limit::general(&config.limits, &process.limits);
+        let general = general.map_err(|error| problems.push((format!("/limits/{}", error.key), error.reason)));
+        let general = General { limit: general.unwrap_or_default(), counters: &process.limits };
+        let (table, routes) = routes(config, &general, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
         Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services })
     }
@@ -198,7 +212,11 @@ fn services(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> 
     services
 }
 
-fn routes(config: &Config, problems: &mut Vec<Problem>) -> (Option<Table<RouteIndex>>, Vec<Route>) {
+fn routes(
+    config: &Config,
+    general: &General<'_>,
+    problems: &mut Vec<Problem>,
+) -> (Option<Table<RouteIndex>>, Vec<Route>) {
     let (mut routes, mut patterns) = (Vec::new(), Vec::new());
     for (index, route) in config.routes.iter().enumerate() {
         let below = |pointer: &str| format!("/routes/{index}{pointer}");
@@ -213,7 +231,7 @@ fn routes(config: &Config, problems: &mut Vec<Problem>) -> (Option<Table<RouteIn
             problems.push((below("/match/path"), format!("{page} is the gateway's own; choose another path")));
         }
         let service = route.service.as_ref().and_then(|id| config.services.keys().position(|known| known == id));
-        match Route::build(config, route, &pattern, service.map(ServiceIndex)) {
+        match Route::build(config, route, &pattern, service.map(ServiceIndex), general) {
             Ok(route) => routes.push(route),
             Err(found) => problems.extend(found.into_iter().map(|(pointer, reason)| (below(&pointer), reason))),
         }
@@ -248,6 +266,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
     };
     check(addresses(old) == addresses(new), "/listeners");
     check(old.admin.address == new.admin.address, "/admin/address");
+    check(old.redis == new.redis, "/redis");
+    check(old.limits.expected_keys == new.limits.expected_keys, "/limits/expected_keys");
     let (old, new) = (&old.server, &new.server);
     check((old.threads, old.default_threads) == (new.threads, new.default_threads), "/server/threads");
     check(old.run_dir == new.run_dir, "/server/run_dir");

@@ -62,7 +62,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     die_with_a_service();
     warn(loaded);
     let config = loaded.config.clone();
-    let process = Process::new(AccessLog::start(stdout()?)?);
+    let process = Process::new(AccessLog::start(stdout()?)?, loaded)?;
     let live = Live::start(loaded, process.clone())?;
     let sockets = Sockets::bind(&config.listeners)?;
     resolve(&live)?;
@@ -165,6 +165,9 @@ struct Upstream(Live);
 impl BackgroundService for Upstream {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let process = self.0.pin().process.clone();
+        if self.0.pin().counts_in_redis() {
+            process.store.greet().await;
+        }
         let services = || self.0.pin().services().to_vec();
         tokio::select! {
             () = Watch::default().run(services, &process.upstream, self.0.changes()) => (),

@@ -1,10 +1,10 @@
-use crate::types::Secret;
+use crate::types::{Secret, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU16, NonZeroU32};
 
-/// `redis:`: what several instances share. Read and checked; used from the next version on.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+/// `redis:`: what several instances share. Needs a restart. Nobody connects where no limit is `exact`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
     /// Name or address. Default: redis.
@@ -15,9 +15,11 @@ pub struct RedisConfig {
     pub db: u16,
     /// Password. Default: none.
     pub password: Option<Secret>,
-    /// Most connections of this process. Default: 20.
+    /// Accepted without effect: each worker thread has one connection, which all its requests share. Default: 20.
     pub max_connections: NonZeroU32,
-    /// Whether a command that timed out is sent once more, where that is safe. Default: true.
+    /// Longest wait of a request for Redis; then the limit's `on_redis_failure` decides. Default: 50ms.
+    pub deadline: Span,
+    /// Whether a command that timed out is sent once more, where that is safe: counting never is. Default: true.
     pub retry_on_timeout: bool,
 }
 
@@ -29,6 +31,7 @@ impl Default for RedisConfig {
             db: 0,
             password: None,
             max_connections: NonZeroU32::MIN.saturating_add(19),
+            deadline: Span::milliseconds(50),
             retry_on_timeout: true,
         }
     }

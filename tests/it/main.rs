@@ -20,6 +20,8 @@ mod errors;
 mod headers;
 mod identity;
 mod lifecycle;
+mod limits;
+mod limits_redis;
 mod own;
 mod paths;
 mod routing;

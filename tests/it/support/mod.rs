@@ -2,11 +2,13 @@
 
 mod gateway;
 mod http;
+mod redis;
 mod token;
 mod upstream;
 
 pub use gateway::{Gateway, Outcome, edgeway};
 pub use http::{Client, Response};
+pub use redis::Redis;
 pub use token::{SECRET, bearer};
 pub use upstream::{Answer, Upstream};
 

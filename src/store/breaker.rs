@@ -1,0 +1,98 @@
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// Failures in a row after which nobody asks for a while: with a deadline of 50 ms each.
+const FAILURES: u32 = 3;
+
+/// How long nobody asks; then one does.
+const REST: Duration = Duration::from_millis(500);
+
+/// Stops asking what does not answer.
+#[derive(Debug)]
+pub struct Breaker {
+    start: Instant,
+    failures: AtomicU32,
+    /// Milliseconds since `start`.
+    closed_again: AtomicU64,
+}
+
+/// What a failure or a success changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Nothing,
+    Opened,
+    Closed,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { start: Instant::now(), failures: AtomicU32::new(0), closed_again: AtomicU64::new(0) }
+    }
+}
+
+impl Breaker {
+    fn millis(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_millis() as u64
+    }
+
+    /// Whether one may ask now. While it rests, one asker passes each time the rest is over.
+    pub(super) fn may_ask(&self, now: Instant) -> bool {
+        if self.failures.load(Relaxed) < FAILURES {
+            return true;
+        }
+        let (now, until) = (self.millis(now), self.closed_again.load(Relaxed));
+        let next = now + REST.as_millis() as u64;
+        now >= until && self.closed_again.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Whether it rests.
+    pub fn is_open(&self) -> bool {
+        self.failures.load(Relaxed) >= FAILURES
+    }
+
+    pub(super) fn succeeded(&self) -> Change {
+        // Read first: every call comes here, and a store would move the line between cores.
+        if self.failures.load(Relaxed) == 0 {
+            return Change::Nothing;
+        }
+        if self.failures.swap(0, Relaxed) >= FAILURES { Change::Closed } else { Change::Nothing }
+    }
+
+    pub(super) fn failed(&self, now: Instant) -> Change {
+        let before = self.failures.fetch_add(1, Relaxed);
+        if before >= FAILURES {
+            // Not for ever upwards.
+            self.failures.store(FAILURES, Relaxed);
+            return Change::Nothing;
+        }
+        if before + 1 < FAILURES {
+            return Change::Nothing;
+        }
+        self.closed_again.store(self.millis(now) + REST.as_millis() as u64, Relaxed);
+        Change::Opened
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_failures_in_a_row_one_asks_each_time_the_rest_is_over() {
+        let breaker = Breaker::default();
+        let at = |millis: u64| breaker.start + Duration::from_millis(millis);
+        assert_eq!([breaker.failed(at(0)), breaker.succeeded()], [Change::Nothing; 2]);
+        assert_eq!(
+            [breaker.failed(at(0)), breaker.failed(at(0)), breaker.failed(at(1))],
+            [Change::Nothing, Change::Nothing, Change::Opened]
+        );
+        assert!(!breaker.may_ask(at(100)) && !breaker.may_ask(at(500)));
+        assert!(breaker.may_ask(at(501)) && !breaker.may_ask(at(502)), "one of many");
+        assert_eq!(breaker.failed(at(550)), Change::Nothing);
+        assert!(!breaker.may_ask(at(900)) && breaker.may_ask(at(1_001)));
+        assert_eq!(breaker.succeeded(), Change::Closed);
+        assert!(breaker.may_ask(at(1_002)) && !breaker.is_open());
+    }
+}
