@@ -75,16 +75,8 @@ impl Limit {
         general: &LimitsConfig,
         counters: &Counters,
     ) -> Result<Self, LimitError> {
-        let name = own.name.as_deref().unwrap_or(name);
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(plain) {
-            let reason = format!("not a name; use letters, digits, -, _ and ., up to {LONGEST_NAME}");
-            return Err(LimitError { key: "name", reason });
-        }
-        let window = own.window.unwrap_or(general.window).get();
-        if window < Duration::from_secs(1) || window > Duration::from_secs(31 * 86_400) {
-            return Err(LimitError { key: "window", reason: "out of range; write 1s to 31d".to_owned() });
-        }
+        let name = checked_name(own.name.as_deref().unwrap_or(name))?;
+        let window = checked_window(own.window.unwrap_or(general.window).get())?;
         let key = own.key.as_ref().unwrap_or(&general.key);
         if key.is_empty() {
             return Err(LimitError { key: "key", reason: "names nobody; write consumer or address".to_owned() });
@@ -225,6 +217,22 @@ impl Limit {
             }
         }
     }
+}
+
+fn checked_name(name: &str) -> Result<&str, LimitError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(plain) {
+        return Ok(name);
+    }
+    let reason = format!("not a name; use letters, digits, -, _ and ., up to {LONGEST_NAME}");
+    Err(LimitError { key: "name", reason })
+}
+
+fn checked_window(window: Duration) -> Result<Duration, LimitError> {
+    if (Duration::from_secs(1)..=Duration::from_secs(31 * 86_400)).contains(&window) {
+        return Ok(window);
+    }
+    Err(LimitError { key: "window", reason: "out of range; write 1s to 31d".to_owned() })
 }
 
 fn policy(name: &str, requests: u64, window_millis: u64) -> HeaderValue {

@@ -57,17 +57,7 @@ pub(super) async fn admit(
     }
 
     let caller = Caller { client, headers: &head.headers, route: route.id.as_str() };
-    // Before auth: a flood of bad tokens must not cost a signature check each.
-    limit(snapshot, &route.limits.before, caller, found).await?;
-    match snapshot.auth.authenticate(route.auth, &head.headers) {
-        Ok(identity) => found.identity = identity,
-        Err(error) => {
-            // Nobody is known, so the address pays; who guesses tokens is soon over the limit.
-            limit(snapshot, &route.limits.after, caller, found).await?;
-            return Err(error.into());
-        }
-    }
-    limit(snapshot, &route.limits.after, caller, found).await?;
+    identify(snapshot, route, caller, found).await?;
     route.access.check(target.method(), found.identity.as_deref())?;
     check_length(&head.headers, route.max_body)?;
 
@@ -84,6 +74,22 @@ struct Caller<'r> {
     client: IpAddr,
     headers: &'r HeaderMap,
     route: &'r str,
+}
+
+/// Who calls, and whether they call too often.
+async fn identify(
+    snapshot: &Snapshot,
+    route: &Route,
+    caller: Caller<'_>,
+    found: &mut Admission,
+) -> Result<(), Rejection> {
+    // Before auth: a flood of bad tokens must not cost a signature check each.
+    limit(snapshot, &route.limits.before, caller, found).await?;
+    let outcome = snapshot.auth.authenticate(route.auth, caller.headers);
+    let refused = outcome.map(|identity| found.identity = identity).err();
+    // Where nobody is known the address pays: who guesses tokens is soon over the limit.
+    limit(snapshot, &route.limits.after, caller, found).await?;
+    refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Ask every limit; all of them count, and the strictest is told to the caller.
