@@ -1,6 +1,6 @@
 //! The stream around every connection: see the module above.
 
-use super::deadline::Timer;
+use super::{deadline::Timer, door::Place};
 use crate::observability::RequestId;
 use async_trait::async_trait;
 use pingora::protocols::{
@@ -38,12 +38,15 @@ pub(super) struct Guard {
     /// By when an answer is wanted, in milliseconds since `born`; 0: no deadline.
     answer_until: AtomicU64,
     overdue: AtomicBool,
+    /// Whether the last read found nothing, and nothing of a next head has come yet.
+    idle: bool,
+    place: Place,
     /// Touched by the second read of a head and by the wait for an answer: a head in one piece costs no timer.
     timer: Timer,
 }
 
 impl Guard {
-    pub(super) fn new(stream: Stream, head_timeout: Duration, heads: bool) -> Self {
+    pub(super) fn new(stream: Stream, head_timeout: Duration, heads: bool, place: Place) -> Self {
         Self {
             stream,
             head_timeout,
@@ -53,6 +56,8 @@ impl Guard {
             first_byte: None,
             answer_until: AtomicU64::new(0),
             overdue: AtomicBool::new(false),
+            idle: false,
+            place,
             timer: Timer::default(),
         }
     }
@@ -96,6 +101,7 @@ impl Guard {
     /// Best effort: whoever drips bytes may not read either.
     fn refuse_head(&mut self, cx: &mut Context<'_>) -> io::Error {
         self.expect_head(false);
+        self.place.slow_head();
         let id = RequestId::random();
         log::debug!("{}: a head took longer than {:?}", id.as_str(), self.head_timeout);
         _ = Pin::new(&mut self.stream).poll_write(cx, too_slow(&id).as_bytes());
@@ -136,7 +142,9 @@ impl AsyncRead for Guard {
             return Poll::Ready(Err(self.refuse_head(cx)));
         }
         let before = buf.filled().len();
+        self.idle = self.first_byte.is_none();
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        self.idle = false;
         if buf.filled().len() > before {
             self.first_byte.get_or_insert_with(Instant::now);
         }
@@ -149,6 +157,7 @@ impl AsyncWrite for Guard {
         // Somebody answers a head that no phase of ours has seen: pingora's own 400 or 405.
         if self.head_expected() {
             self.expect_head(false);
+            self.place.malformed();
             log::debug!("a malformed request was answered before any phase of ours saw it");
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
@@ -160,6 +169,15 @@ impl AsyncWrite for Guard {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Had the caller closed it, the last read would have said so.
+        if self.idle {
+            self.place.idle_closed();
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::{
-    observability::{AccessLog, InFlight},
+    observability::{AccessLog, ConnectionCounters, InFlight},
     upstream::States,
 };
 use std::{
@@ -16,6 +16,8 @@ pub struct Process {
     pub upstream: States,
     /// Requests being served.
     pub in_flight: InFlight,
+    /// Connections of callers, and what became of them.
+    pub connections: Arc<ConnectionCounters>,
     /// One line per request.
     pub access_log: AccessLog,
     leaving: AtomicBool,
@@ -27,6 +29,7 @@ impl Process {
         Arc::new(Self {
             upstream: States::default(),
             in_flight: InFlight::default(),
+            connections: Arc::default(),
             access_log,
             leaving: AtomicBool::new(false),
         })

@@ -9,7 +9,7 @@ mod threads;
 
 use crate::{
     config::{Config, ConfigErrors, Loaded},
-    connection::Front,
+    connection::{ConnectionLimits, Door, Front},
     observability::{AccessLog, Logger},
     proxy::Gateway,
     runtime::{Live, Process},
@@ -93,12 +93,28 @@ fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
     let mut server = empty(config);
     for (index, listener) in config.listeners.iter().enumerate() {
         let proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
-        let front = Front::new(proxy, listener.head_timeout.get());
+        let front = Front::new(proxy, listener.head_timeout.get(), door(live, index));
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
     server.add_service(background_service("upstream", Upstream(live.clone())));
     server
+}
+
+/// The limits of the current snapshot, so that a reload changes them for whoever comes next.
+fn door(live: &Live, index: usize) -> Door {
+    let counters = live.pin().process.connections.clone();
+    let live = live.clone();
+    Door::new(counters, move |peer| {
+        let snapshot = live.pin();
+        // A listener of this process is in every snapshot: a reload may not take it away.
+        let Some(listener) = snapshot.listener(index) else {
+            return ConnectionLimits { in_all: u32::MAX, per_address: None };
+        };
+        let counted = peer.is_some_and(|peer| !listener.trusts(peer));
+        let per_address = counted.then_some(listener.max_connections_per_address);
+        ConnectionLimits { in_all: listener.max_connections, per_address }
+    })
 }
 
 /// Without this, the first requests would find services without endpoints.
