@@ -232,3 +232,58 @@ impl Peek for Guard {
         self.stream.try_peek(buf).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        connection::{ConnectionLimits, Door},
+        observability::ConnectionCounters,
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::timeout,
+    };
+
+    fn guard() -> (Guard, DuplexStream, Arc<ConnectionCounters>) {
+        let counters = Arc::new(ConnectionCounters::default());
+        let door = Door::new(counters.clone(), |_| ConnectionLimits { in_all: 1, per_address: None });
+        let (ours, theirs) = duplex(100);
+        let place = door.enter(None).unwrap();
+        (Guard::new(Box::new(ours), Duration::from_secs(10), true, place), theirs, counters)
+    }
+
+    /// Reads until nothing comes any more.
+    async fn read(guard: &mut Guard) {
+        let mut bytes = [0; 10];
+        while timeout(Duration::from_secs(1), guard.read(&mut bytes)).await.is_ok_and(|read| read.unwrap() > 0) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_connection_that_waits_for_a_head_is_closed_as_idle() {
+        // Sent before the gateway closes it, whether the caller closed it first, and what it counts as.
+        for (sent, left, idle) in [("", false, 1), ("", true, 0), ("GET", false, 0)] {
+            let (mut guard, mut caller, counters) = guard();
+            caller.write_all(sent.as_bytes()).await.unwrap();
+            let caller = (!left).then_some(caller);
+            read(&mut guard).await;
+            assert_eq!((counters.snapshot().open, counters.snapshot().idle_closed), (1, 0));
+            drop((guard, caller));
+            assert_eq!((counters.snapshot().open, counters.snapshot().idle_closed), (0, idle), "{sent} {left}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_between_two_heads_is_idle_and_one_with_a_request_is_not() {
+        for (expected, idle) in [(false, 0), (true, 1)] {
+            let (mut guard, mut caller, counters) = guard();
+            caller.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            read(&mut guard).await;
+            guard.expect_head(false);
+            guard.expect_head(expected);
+            read(&mut guard).await;
+            drop(guard);
+            assert_eq!(counters.snapshot().idle_closed, idle);
+        }
+    }
+}

@@ -12,10 +12,11 @@ mod config;
 mod connections;
 mod in_flight;
 mod line;
+mod log_writer;
 mod logger;
 mod request_id;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Flushed};
 pub use config::{LogConfig, LogLevel};
 pub use connections::{ConnectionCounters, ConnectionCounts, ConnectionRefusal};
 pub use in_flight::InFlight;

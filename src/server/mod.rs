@@ -31,7 +31,7 @@ use run_dir::RunDir;
 use signals::Signals;
 pub use signals::survive_early as survive_early_signals;
 use sockets::{OnSockets, Sockets};
-use std::{fs::File, io, os::fd::AsFd, process, sync::Arc, time::Duration};
+use std::{io, process, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 /// Retries that pingora itself allows; above the 8 that `retry.attempts` can be, which decides.
@@ -62,7 +62,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     die_with_a_service();
     warn(loaded);
     let config = loaded.config.clone();
-    let process = Process::new(AccessLog::start(stdout()?)?);
+    let process = Process::new(AccessLog::to_stdout()?);
     let live = Live::start(loaded, process.clone())?;
     let sockets = Sockets::bind(&config.listeners)?;
     resolve(&live)?;
@@ -84,7 +84,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     let pause = config.server.drain.pause.get();
     let signals = Signals { process: process.clone(), pause, asked: Mutex::new(heard.asked) };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
-    process.access_log.flush(LAST_LINES);
+    process.access_log.end(LAST_LINES);
     run_dir.clean();
     Ok(())
 }
@@ -155,11 +155,6 @@ fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
-}
-
-/// Not `io::stdout`, which has a lock and a buffer of its own.
-fn stdout() -> io::Result<File> {
-    io::stdout().as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// pingora starts services in tasks of their own: one that panics would leave a process that serves nothing.
