@@ -1,7 +1,8 @@
 //! Observability: what the gateway tells about itself.
 //!
-//! One line of JSON per request ([`AccessLog`]), the name each request carries ([`RequestId`]), and how many are being
-//! served ([`InFlight`]; the metrics will stand beside it), and what became of connections ([`ConnectionCounters`]). Refuses nothing and never makes a request wait.
+//! One line of JSON per request ([`AccessLog`]), the name each request carries ([`RequestId`]), how many are being served
+//! ([`InFlight`]; the metrics will stand beside it), and what became of connections ([`ConnectionCounters`]). Refuses
+//! nothing and never makes a request wait.
 //!
 //! ```yaml
 //! log: { level: info }
