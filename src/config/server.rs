@@ -83,6 +83,14 @@ impl Default for DrainConfig {
 pub struct ListenerConfig {
     /// Address and port. Default: 0.0.0.0:8080.
     pub address: ListenAddress,
+    /// Most connections at a time; what comes on top is closed at once. A connection and its request to a service need
+    /// a file descriptor each. 1 to 1000000. Default: 10000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections: u32,
+    /// Most connections of one IPv4 address or one IPv6 /64 at a time; `trusted_proxies` are exempt. 1 to 1000000.
+    /// Default: 1000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections_per_address: u32,
     /// How long an idle connection of a caller is kept. Longer than the balancer's own idle time (ALB: 60 s), or it
     /// sends requests into connections that are just being closed. At least 1s. Default: 75s.
     pub keepalive_timeout: Span,
@@ -106,6 +114,8 @@ impl Default for ListenerConfig {
     fn default() -> Self {
         Self {
             address: ListenAddress { host: "0.0.0.0".to_owned(), port: 8080 },
+            max_connections: 10_000,
+            max_connections_per_address: 1_000,
             keepalive_timeout: Span::seconds(75),
             head_timeout: Span::seconds(10),
             trusted_proxies: List::default(),

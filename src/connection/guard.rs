@@ -1,6 +1,6 @@
 //! The stream around every connection: see the module above.
 
-use super::deadline::Timer;
+use super::{deadline::Timer, door::Place};
 use crate::observability::RequestId;
 use async_trait::async_trait;
 use pingora::protocols::{
@@ -38,12 +38,15 @@ pub(super) struct Guard {
     /// By when an answer is wanted, in milliseconds since `born`; 0: no deadline.
     answer_until: AtomicU64,
     overdue: AtomicBool,
+    /// Whether the last read found nothing, and nothing of a next head has come yet.
+    idle: bool,
+    place: Place,
     /// Touched by the second read of a head and by the wait for an answer: a head in one piece costs no timer.
     timer: Timer,
 }
 
 impl Guard {
-    pub(super) fn new(stream: Stream, head_timeout: Duration, heads: bool) -> Self {
+    pub(super) fn new(stream: Stream, head_timeout: Duration, heads: bool, place: Place) -> Self {
         Self {
             stream,
             head_timeout,
@@ -53,6 +56,8 @@ impl Guard {
             first_byte: None,
             answer_until: AtomicU64::new(0),
             overdue: AtomicBool::new(false),
+            idle: false,
+            place,
             timer: Timer::default(),
         }
     }
@@ -96,6 +101,7 @@ impl Guard {
     /// Best effort: whoever drips bytes may not read either.
     fn refuse_head(&mut self, cx: &mut Context<'_>) -> io::Error {
         self.expect_head(false);
+        self.place.slow_head();
         let id = RequestId::random();
         log::debug!("{}: a head took longer than {:?}", id.as_str(), self.head_timeout);
         _ = Pin::new(&mut self.stream).poll_write(cx, too_slow(&id).as_bytes());
@@ -136,7 +142,9 @@ impl AsyncRead for Guard {
             return Poll::Ready(Err(self.refuse_head(cx)));
         }
         let before = buf.filled().len();
+        self.idle = self.first_byte.is_none();
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        self.idle = false;
         if buf.filled().len() > before {
             self.first_byte.get_or_insert_with(Instant::now);
         }
@@ -149,6 +157,7 @@ impl AsyncWrite for Guard {
         // Somebody answers a head that no phase of ours has seen: pingora's own 400 or 405.
         if self.head_expected() {
             self.expect_head(false);
+            self.place.malformed();
             log::debug!("a malformed request was answered before any phase of ours saw it");
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
@@ -160,6 +169,15 @@ impl AsyncWrite for Guard {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Had the caller closed it, the last read would have said so.
+        if self.idle {
+            self.place.idle_closed();
+        }
     }
 }
 
@@ -212,5 +230,60 @@ impl GetSocketDigest for Guard {
 impl Peek for Guard {
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
         self.stream.try_peek(buf).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        connection::{ConnectionLimits, Door},
+        observability::ConnectionCounters,
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::timeout,
+    };
+
+    fn guard() -> (Guard, DuplexStream, Arc<ConnectionCounters>) {
+        let counters = Arc::new(ConnectionCounters::default());
+        let door = Door::new(counters.clone(), |_| ConnectionLimits { in_all: 1, per_address: None });
+        let (ours, theirs) = duplex(100);
+        let place = door.enter(None).unwrap();
+        (Guard::new(Box::new(ours), Duration::from_secs(10), true, place), theirs, counters)
+    }
+
+    /// Reads until nothing comes any more.
+    async fn read(guard: &mut Guard) {
+        let mut bytes = [0; 10];
+        while timeout(Duration::from_secs(1), guard.read(&mut bytes)).await.is_ok_and(|read| read.unwrap() > 0) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_connection_that_waits_for_a_head_is_closed_as_idle() {
+        // Sent before the gateway closes it, whether the caller closed it first, and what it counts as.
+        for (sent, left, idle) in [("", false, 1), ("", true, 0), ("GET", false, 0)] {
+            let (mut guard, mut caller, counters) = guard();
+            caller.write_all(sent.as_bytes()).await.unwrap();
+            let caller = (!left).then_some(caller);
+            read(&mut guard).await;
+            assert_eq!((counters.snapshot().open, counters.snapshot().idle_closed), (1, 0));
+            drop((guard, caller));
+            assert_eq!((counters.snapshot().open, counters.snapshot().idle_closed), (0, idle), "{sent} {left}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_between_two_heads_is_idle_and_one_with_a_request_is_not() {
+        for (expected, idle) in [(false, 0), (true, 1)] {
+            let (mut guard, mut caller, counters) = guard();
+            caller.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            read(&mut guard).await;
+            guard.expect_head(false);
+            guard.expect_head(expected);
+            read(&mut guard).await;
+            drop(guard);
+            assert_eq!(counters.snapshot().idle_closed, idle);
+        }
     }
 }

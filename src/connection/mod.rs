@@ -1,16 +1,25 @@
 //! Connection: what pingora shows nobody else, a connection before its first head and between two answers.
 //!
+//! First the [`Door`]: what is over `max_connections` or `max_connections_per_address` is closed before a byte is read,
+//! counted, and told in one line a second. Trusted proxies are many callers and have no limit of their own.
+//!
 //! pingora limits a dripping client per read only, and has one timeout for a service's header and its body. [`Front`]
 //! stands around the proxy and wraps each stream in a guard that knows two deadlines: one for the whole head of a
 //! request (408 when it strikes), one for the header of the answer (the proxy turns it into a retry or a 504). The
 //! proxy tells the guard when a head is complete, when the next may come, and by when it wants an answer.
 //!
 //! ```yaml
-//! listeners: [{ address: 0.0.0.0:8080, head_timeout: 10s }]
+//! listeners: [{ address: 0.0.0.0:8080, max_connections: 10000, max_connections_per_address: 1000, head_timeout: 10s }]
 //! ```
 
 mod deadline;
+mod door;
 mod guard;
+mod places;
+mod tell;
+
+pub use door::Door;
+pub use places::ConnectionLimits;
 
 use async_trait::async_trait;
 use guard::Guard;
@@ -27,21 +36,26 @@ use tokio::time::Instant;
 pub struct Front<A> {
     app: Arc<A>,
     head_timeout: Duration,
+    door: Door,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Front<A> {
-    /// Guard the connections of `app`. A head may take `head_timeout` from its first to its last byte.
-    pub fn new(app: A, head_timeout: Duration) -> Self {
-        Self { app: Arc::new(app), head_timeout }
+    /// Guard the connections of `app` that come through `door`. A head may take `head_timeout` from its first to its
+    /// last byte.
+    pub fn new(app: A, head_timeout: Duration, door: Door) -> Self {
+        Self { app: Arc::new(app), head_timeout, door }
     }
 }
 
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let digest = stream.get_socket_digest();
+        let peer = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet()).map(|peer| peer.ip());
+        let place = self.door.enter(peer)?;
         // HTTP/2 has heads inside frames; its own limits hold there.
         let heads = !matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        let guard = Guard::new(stream, self.head_timeout, heads);
+        let guard = Guard::new(stream, self.head_timeout, heads, place);
         self.app.process_new(Box::new(guard), shutdown).await
     }
 

@@ -1,7 +1,8 @@
 //! Observability: what the gateway tells about itself.
 //!
-//! One line of JSON per request ([`AccessLog`]), the name each request carries ([`RequestId`]), and how many are being
-//! served ([`InFlight`]; the metrics will stand beside it). Refuses nothing and never makes a request wait.
+//! One line of JSON per request ([`AccessLog`]), the name each request carries ([`RequestId`]), how many are being served
+//! ([`InFlight`]; the metrics will stand beside it), and what became of connections ([`ConnectionCounters`]). Refuses
+//! nothing and never makes a request wait.
 //!
 //! ```yaml
 //! log: { level: info }
@@ -9,13 +10,16 @@
 
 mod access_log;
 mod config;
+mod connections;
 mod in_flight;
 mod line;
+mod log_writer;
 mod logger;
 mod request_id;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Flushed};
 pub use config::{LogConfig, LogLevel};
+pub use connections::{ConnectionCounters, ConnectionCounts, ConnectionRefusal};
 pub use in_flight::InFlight;
 pub use line::{Level, Line};
 pub use logger::Logger;

@@ -1,10 +1,15 @@
 use crate::{config::ListenerConfig, types::Network};
+use std::net::IpAddr;
 
 /// One entry of `listeners:`, compiled. What a reload may change of it.
 #[derive(Debug)]
 pub struct Listener {
     /// Proxies whose word counts.
     pub trusted_proxies: Box<[Network]>,
+    /// Most connections at a time.
+    pub max_connections: u32,
+    /// Most connections of one address at a time.
+    pub max_connections_per_address: u32,
     /// How long an idle connection is kept; pingora counts in whole seconds and takes 0 for ever, so at least 1.
     pub keepalive_seconds: u64,
     /// Most headers of a request.
@@ -21,11 +26,18 @@ impl Listener {
     pub(super) fn build(config: &ListenerConfig) -> Self {
         Self {
             trusted_proxies: config.trusted_proxies.iter().copied().collect(),
+            max_connections: config.max_connections,
+            max_connections_per_address: config.max_connections_per_address,
             keepalive_seconds: config.keepalive_timeout.get().as_secs().max(1),
             max_headers: config.max_headers,
             max_header: config.max_header.get(),
             max_headers_total: config.max_headers_total.get(),
             max_target: config.max_target.get(),
         }
+    }
+
+    /// Whether the word of this peer counts.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(peer))
     }
 }

@@ -1,7 +1,7 @@
 use crate::{
     config::{ConfigErrors, Loaded},
     limits::Counters,
-    observability::{AccessLog, InFlight},
+    observability::{AccessLog, ConnectionCounters, InFlight},
     store::Store,
     upstream::States,
 };
@@ -19,6 +19,8 @@ pub struct Process {
     pub upstream: States,
     /// Requests being served.
     pub in_flight: InFlight,
+    /// Connections of callers, and what became of them.
+    pub connections: Arc<ConnectionCounters>,
     /// One line per request.
     pub access_log: AccessLog,
     /// What limits have counted.
@@ -38,6 +40,7 @@ impl Process {
         Ok(Arc::new(Self {
             upstream: States::default(),
             in_flight: InFlight::default(),
+            connections: Arc::default(),
             access_log,
             limits: Counters::new(loaded.config.limits.expected_keys.get()),
             store: store.map_err(|reason| loaded.sources.error("/redis/host", reason))?,

@@ -1,5 +1,5 @@
 use super::{LAST_LINES, run_dir::RunDir};
-use crate::runtime::Process;
+use crate::{observability::Flushed, runtime::Process};
 use async_trait::async_trait;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
 use std::{process, sync::Arc, time::Duration};
@@ -17,16 +17,30 @@ impl BackgroundService for Drain {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         _ = shutdown.changed().await;
         let deadline = Instant::now() + self.deadline;
-        while self.process.in_flight.count() > 0 && Instant::now() < deadline {
-            sleep(Duration::from_millis(20)).await;
+        self.idle(deadline).await;
+        self.run_dir.clean();
+        // A request may come while lines are written, on a connection that was accepted before: its line counts too.
+        while self.process.access_log.flush(LAST_LINES) == Flushed::Yes
+            && self.process.in_flight.count() > 0
+            && Instant::now() < deadline
+        {
+            self.idle(deadline).await;
         }
         match self.process.in_flight.count() {
             0 => log::info!("drained: nothing was in flight any more"),
             cut => log::warn!("drained: {cut} requests were cut at the deadline of {:?}", self.deadline),
         }
-        // Lines of requests that have just ended.
-        self.process.access_log.flush(LAST_LINES);
-        self.run_dir.clean();
+        // Nothing is left to write but what ended since.
+        self.process.access_log.end(LAST_LINES);
         process::exit(0);
+    }
+}
+
+impl Drain {
+    /// Until nothing is in flight, or the deadline.
+    async fn idle(&self, deadline: Instant) {
+        while self.process.in_flight.count() > 0 && Instant::now() < deadline {
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 }

@@ -9,7 +9,7 @@ mod threads;
 
 use crate::{
     config::{Config, ConfigErrors, Loaded},
-    connection::Front,
+    connection::{ConnectionLimits, Door, Front},
     observability::{AccessLog, Logger},
     proxy::Gateway,
     runtime::{Live, Process},
@@ -31,7 +31,7 @@ use run_dir::RunDir;
 use signals::Signals;
 pub use signals::survive_early as survive_early_signals;
 use sockets::{OnSockets, Sockets};
-use std::{fs::File, io, os::fd::AsFd, process, sync::Arc, time::Duration};
+use std::{io, process, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 /// Retries that pingora itself allows; above the 8 that `retry.attempts` can be, which decides.
@@ -62,7 +62,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     die_with_a_service();
     warn(loaded);
     let config = loaded.config.clone();
-    let process = Process::new(AccessLog::start(stdout()?)?, loaded)?;
+    let process = Process::new(AccessLog::to_stdout()?, loaded)?;
     let live = Live::start(loaded, process.clone())?;
     let sockets = Sockets::bind(&config.listeners)?;
     resolve(&live)?;
@@ -84,7 +84,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     let pause = config.server.drain.pause.get();
     let signals = Signals { process: process.clone(), pause, asked: Mutex::new(heard.asked) };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
-    process.access_log.flush(LAST_LINES);
+    process.access_log.end(LAST_LINES);
     run_dir.clean();
     Ok(())
 }
@@ -93,12 +93,28 @@ fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
     let mut server = empty(config);
     for (index, listener) in config.listeners.iter().enumerate() {
         let proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
-        let front = Front::new(proxy, listener.head_timeout.get());
+        let front = Front::new(proxy, listener.head_timeout.get(), door(live, index));
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
     server.add_service(background_service("upstream", Upstream(live.clone())));
     server
+}
+
+/// The limits of the current snapshot, so that a reload changes them for whoever comes next.
+fn door(live: &Live, index: usize) -> Door {
+    let counters = live.pin().process.connections.clone();
+    let live = live.clone();
+    Door::new(counters, move |peer| {
+        let snapshot = live.pin();
+        // A listener of this process is in every snapshot: a reload may not take it away.
+        let Some(listener) = snapshot.listener(index) else {
+            return ConnectionLimits { in_all: u32::MAX, per_address: None };
+        };
+        let counted = peer.is_some_and(|peer| !listener.trusts(peer));
+        let per_address = counted.then_some(listener.max_connections_per_address);
+        ConnectionLimits { in_all: listener.max_connections, per_address }
+    })
 }
 
 /// Without this, the first requests would find services without endpoints.
@@ -139,11 +155,6 @@ fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
-}
-
-/// Not `io::stdout`, which has a lock and a buffer of its own.
-fn stdout() -> io::Result<File> {
-    io::stdout().as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// pingora starts services in tasks of their own: one that panics would leave a process that serves nothing.

@@ -13,7 +13,9 @@
 
 mod support;
 
+mod access_log;
 mod bad_input;
+mod connections;
 mod cors;
 mod environment;
 mod errors;

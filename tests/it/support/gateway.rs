@@ -54,6 +54,16 @@ impl Gateway {
         Self::start_file(folder, &file, variables)
     }
 
+    /// As [`Gateway::start`], with an access log that goes elsewhere.
+    pub fn start_logging_to(sections: &str, stdout: impl Into<Stdio>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("edgeway.yaml");
+        fs::write(&file, whole(sections, folder.path())).unwrap();
+        let mut command = edgeway(folder.path());
+        command.args(["run", "--config"]).arg(&file).stdout(stdout);
+        Self::spawn_as_it_is(folder, command)
+    }
+
     /// Start with a file as it is.
     pub fn start_file(folder: TempDir, file: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = edgeway(folder.path());
@@ -73,9 +83,15 @@ impl Gateway {
     }
 
     fn spawn(folder: TempDir, mut command: Command) -> Self {
-        let output = |name: &str| File::create(folder.path().join(name)).unwrap();
-        let child =
-            command.stdin(Stdio::null()).stdout(output("access.log")).stderr(output("err.log")).spawn().unwrap();
+        command.stdout(File::create(folder.path().join("access.log")).unwrap());
+        Self::spawn_as_it_is(folder, command)
+    }
+
+    fn spawn_as_it_is(folder: TempDir, mut command: Command) -> Self {
+        let stderr = File::create(folder.path().join("err.log")).unwrap();
+        let child = command.stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
+        // It holds the other end of what the child writes to.
+        drop(command);
         let mut gateway = Self { folder, child: Mutex::new(child), address: ([127, 0, 0, 1], 0).into() };
         let mut address = None;
         let started = within_patience(|| {
@@ -128,6 +144,20 @@ impl Gateway {
     pub fn signal(&self, signal: Signal) {
         let id = self.child.lock().unwrap().id();
         kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Memory that it holds now, in bytes.
+    pub fn resident(&self) -> usize {
+        let id = self.child.lock().unwrap().id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
+    /// All numbers that `pattern` finds on stderr, one group each.
+    pub fn said(&self, pattern: &str) -> Vec<u64> {
+        let pattern = regex::Regex::new(pattern).unwrap();
+        pattern.captures_iter(&self.stderr()).map(|found| found[1].parse().unwrap()).collect()
     }
 
     /// `None` while it runs.

@@ -1,0 +1,112 @@
+//! Who comes in.
+
+use super::{
+    places::{Address, ConnectionLimits, Places},
+    tell::Teller,
+};
+use crate::observability::{ConnectionCounters, ConnectionRefusal};
+use std::{fmt, net::IpAddr, sync::Arc};
+
+/// The door of one listener: lets connections in as long as there are places, counts, and tells what it refuses.
+pub struct Door(Arc<Inner>);
+
+struct Inner {
+    /// Asked for each connection, so that a reload counts from the next one on.
+    limits: Box<dyn Fn(Option<IpAddr>) -> ConnectionLimits + Send + Sync>,
+    places: Places,
+    counters: Arc<ConnectionCounters>,
+    refused_in_all: Arc<Teller>,
+    refused_per_address: Arc<Teller>,
+    malformed: Arc<Teller>,
+    slow_heads: Arc<Teller>,
+}
+
+impl Door {
+    /// A door that asks `limits` what holds for a peer. `counters` are those of the process.
+    pub fn new(
+        counters: Arc<ConnectionCounters>,
+        limits: impl Fn(Option<IpAddr>) -> ConnectionLimits + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            limits: Box::new(limits),
+            places: Places::new(),
+            counters,
+            refused_in_all: Teller::new(|count, last| {
+                log::warn!("{count} connections were refused in a second: max_connections are open; last from {last}");
+            }),
+            refused_per_address: Teller::new(|count, last| {
+                log::warn!(
+                    "{count} connections were refused in a second: their address has max_connections_per_address \
+                     open (a balancer belongs into trusted_proxies); last from {last}"
+                );
+            }),
+            malformed: Teller::new(|count, last| {
+                log::info!("{count} connections sent what is no HTTP request in a second; last from {last}");
+            }),
+            slow_heads: Teller::new(|count, last| {
+                log::info!("{count} heads took longer than head_timeout in a second; last from {last}");
+            }),
+        }))
+    }
+
+    /// Let a connection in, or not: then it is to be closed.
+    pub(super) fn enter(&self, peer: Option<IpAddr>) -> Option<Place> {
+        let door = &self.0;
+        let limits = (door.limits)(peer);
+        // Who is exempt today is not counted; the place remembers, because a reload may change it.
+        let address = limits.per_address.and(peer).map(Address::of);
+        if let Err(refusal) = door.places.enter(address, limits) {
+            door.counters.refused(refusal);
+            let teller = match refusal {
+                ConnectionRefusal::InAll => &door.refused_in_all,
+                ConnectionRefusal::PerAddress => &door.refused_per_address,
+            };
+            teller.happened(peer);
+            return None;
+        }
+        door.counters.opened();
+        Some(Place { door: door.clone(), address, peer })
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Door({:?})", self.0.counters.snapshot())
+    }
+}
+
+/// The place of one connection, free again when this is dropped.
+pub(super) struct Place {
+    door: Arc<Inner>,
+    address: Option<Address>,
+    peer: Option<IpAddr>,
+}
+
+impl Place {
+    pub(super) fn malformed(&self) {
+        self.door.counters.malformed();
+        self.door.malformed.happened(self.peer);
+    }
+
+    pub(super) fn slow_head(&self) {
+        self.door.counters.slow_head();
+        self.door.slow_heads.happened(self.peer);
+    }
+
+    pub(super) fn idle_closed(&self) {
+        self.door.counters.idle_closed();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.door.places.leave(self.address);
+        self.door.counters.closed();
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place({:?})", self.peer)
+    }
+}

@@ -1,0 +1,180 @@
+//! How many connections there may be, and what becomes of those that carry no request.
+
+use super::support::{Client, Gateway, within_patience};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    os::fd::AsRawFd,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+const REFUSED_IN_ALL: &str = r"(\d+) connections were refused in a second: max_connections are open";
+const REFUSED_PER_ADDRESS: &str = r"(\d+) connections were refused in a second: their address has";
+const MALFORMED: &str = r"(\d+) connections sent what is no HTTP request";
+const SLOW_HEADS: &str = r"(\d+) heads took longer than head_timeout";
+
+fn sections(keys: &str) -> String {
+    format!(
+        "listeners: [{{ address: \"127.0.0.1:0\", {keys} }}]\n\
+         routes: [{{ id: r, match: {{ path: /r }}, respond: {{ body: hi }}, auth: public }}]\n"
+    )
+}
+
+/// A connection from 127.0.0.`last`.
+fn from(last: u8, gateway: &Gateway) -> Client {
+    let SocketAddr::V4(address) = gateway.address else { panic!("not an IPv4 address") };
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, last, 0)).unwrap();
+    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
+    Client::over(TcpStream::from(socket))
+}
+
+/// Whether a request on this connection is answered; else it was closed without a byte.
+fn serves(client: &mut Client) -> bool {
+    match client.get("/r", &[]).status {
+        200 => true,
+        0 => false,
+        status => panic!("{status}"),
+    }
+}
+
+/// Connections from 127.0.0.`last` that the gateway serves, of `count`.
+fn served(last: u8, count: usize, gateway: &Gateway) -> Vec<Client> {
+    (0..count).map(|_| from(last, gateway)).filter_map(|mut client| serves(&mut client).then_some(client)).collect()
+}
+
+/// That all of `count` events were told, and in no more than one line a second.
+#[track_caller]
+fn told(gateway: &Gateway, pattern: &str, count: u64, since: Instant) {
+    let all = within_patience(|| gateway.said(pattern).iter().sum::<u64>() == count);
+    assert!(all, "{count} of {pattern}:\n{}", gateway.stderr());
+    let lines = gateway.said(pattern).len() as u64;
+    assert!(lines <= since.elapsed().as_secs() + 1, "{lines} lines:\n{}", gateway.stderr());
+}
+
+#[test]
+fn what_is_over_max_connections_is_closed_at_once_and_a_closed_one_makes_room() {
+    let gateway = Gateway::start(&sections("max_connections: 3"));
+    let since = Instant::now();
+    let mut kept = served(1, 10, &gateway);
+    assert_eq!(kept.len(), 3);
+    assert!(serves(&mut kept[0]), "those that are open stay");
+    told(&gateway, REFUSED_IN_ALL, 7, since);
+    kept.pop();
+    assert!(within_patience(|| !served(1, 1, &gateway).is_empty()));
+}
+
+#[test]
+fn one_address_takes_no_more_than_its_share() {
+    let gateway = Gateway::start(&sections("max_connections_per_address: 2"));
+    let since = Instant::now();
+    let (mut two, three) = (served(2, 300, &gateway), served(3, 2, &gateway));
+    assert_eq!((two.len(), three.len()), (2, 2));
+    told(&gateway, REFUSED_PER_ADDRESS, 298, since);
+    assert!(gateway.stderr().contains("last from 127.0.0.2"), "{}", gateway.stderr());
+    two.pop();
+    assert!(within_patience(|| !served(2, 1, &gateway).is_empty()));
+}
+
+#[test]
+fn trusted_proxies_speak_for_many_and_count_only_in_all() {
+    let keys = "trusted_proxies: 127.0.0.2, max_connections_per_address: 1, max_connections: 20";
+    let gateway = Gateway::start(&sections(keys));
+    let others = served(3, 5, &gateway);
+    let proxies = served(2, 30, &gateway);
+    assert_eq!((others.len(), proxies.len()), (1, 19));
+}
+
+#[test]
+fn a_reload_changes_the_limits_and_closes_nothing() {
+    let gateway = Gateway::start(&sections("max_connections: 2"));
+    let mut kept = served(1, 4, &gateway);
+    assert_eq!(kept.len(), 2);
+    for (keys, open) in [
+        ("max_connections: 5", 5),
+        ("max_connections: 1", 5),
+        ("max_connections: 9, max_connections_per_address: 1", 5),
+        ("max_connections: 9, max_connections_per_address: 1, trusted_proxies: 127.0.0.1", 9),
+    ] {
+        gateway.rewrite(&sections(keys));
+        assert!(gateway.reload());
+        let new = served(1, 9, &gateway);
+        kept.extend(new);
+        assert!(kept.iter_mut().all(serves), "{keys}");
+        assert_eq!(kept.len(), open, "{keys}");
+    }
+}
+
+#[test]
+fn what_is_no_http_request_is_a_line_a_second_and_pingora_says_nothing() {
+    let gateway = Gateway::start(&sections("head_timeout: 5s"));
+    let since = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(gateway.send(b"\x16\x03\x01 no HTTP\r\n\r\n").status, 400);
+    }
+    told(&gateway, MALFORMED, 100, since);
+    // The line that says where it serves, and ours.
+    let said = gateway.stderr();
+    assert!(said.lines().all(|line| line.contains("serves on") || line.contains("no HTTP request")), "{said}");
+}
+
+/// Drips a byte a second on each connection until all are answered.
+fn drip(mut slow: Vec<TcpStream>) -> Vec<String> {
+    slow.iter().for_each(|stream| stream.set_nonblocking(true).unwrap());
+    let (mut answers, since) = (Vec::new(), Instant::now());
+    let mut sent = 0;
+    while !slow.is_empty() && since.elapsed() < super::support::PATIENCE {
+        let due = since.elapsed().as_secs() >= sent;
+        sent += u64::from(due);
+        slow.retain_mut(|stream| {
+            let mut answer = [0; 1024];
+            match stream.read(&mut answer) {
+                Ok(length) => answers.push(String::from_utf8_lossy(&answer[..length]).into_owned()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if due {
+                        _ = stream.write(b"X");
+                    }
+                    return true;
+                }
+                Err(error) => answers.push(error.to_string()),
+            }
+            false
+        });
+        thread::sleep(Duration::from_millis(20));
+    }
+    answers
+}
+
+#[test]
+fn slow_heads_end_at_their_deadline_and_others_notice_nothing() {
+    const SLOW: usize = 500;
+    let gateway = Gateway::start(&sections("head_timeout: 3s"));
+    let before = gateway.resident();
+    let (over, since) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let (mut client, mut worst, mut served) = (gateway.client(), Duration::ZERO, 0);
+            while !over.load(Relaxed) {
+                let asked = Instant::now();
+                assert!(serves(&mut client));
+                worst = worst.max(asked.elapsed());
+                served += 1;
+            }
+            (worst, served)
+        });
+        let slow = (0..SLOW).map(|_| TcpStream::connect(gateway.address).unwrap()).collect();
+        let answers = drip(slow);
+        let grown = gateway.resident().saturating_sub(before);
+        over.store(true, Relaxed);
+        let (worst, served) = other.join().unwrap();
+        let refused = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 408 ")).count();
+        assert_eq!((answers.len(), refused), (SLOW, SLOW), "{:?}", answers.iter().find(|text| !text.contains("408")));
+        assert!(since.elapsed() >= Duration::from_millis(2900) && since.elapsed() < Duration::from_secs(12));
+        assert!(grown < 64 << 20, "grown by {grown} bytes");
+        assert!(served > 100 && worst < Duration::from_secs(2), "{served} requests, the slowest took {worst:?}");
+    });
+    told(&gateway, SLOW_HEADS, SLOW as u64, since);
+}
