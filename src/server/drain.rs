@@ -2,7 +2,7 @@ use super::{LAST_LINES, run_dir::RunDir};
 use crate::{observability::Flushed, runtime::Process};
 use async_trait::async_trait;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
-use std::{process, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// Ends the process as soon as nothing is in flight. pingora would sleep its whole grace period.
@@ -18,7 +18,6 @@ impl BackgroundService for Drain {
         _ = shutdown.changed().await;
         let deadline = Instant::now() + self.deadline;
         self.idle(deadline).await;
-        self.run_dir.clean();
         // A request may come while lines are written, on a connection that was accepted before: its line counts too.
         while self.process.access_log.flush(LAST_LINES) == Flushed::Yes
             && self.process.in_flight.count() > 0
@@ -30,9 +29,7 @@ impl BackgroundService for Drain {
             0 => log::info!("drained: nothing was in flight any more"),
             cut => log::warn!("drained: {cut} requests were cut at the deadline of {:?}", self.deadline),
         }
-        // Nothing is left to write but what ended since.
-        self.process.access_log.end(LAST_LINES);
-        process::exit(0);
+        super::end(&self.process, &self.run_dir)
     }
 }
 
