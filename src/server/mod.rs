@@ -70,7 +70,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     let heard = signals::listen()?;
     let mut server = build(&config, &live, &sockets);
     let deadline = config.server.drain.deadline.get();
-    let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
+    let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), sockets: sockets.clone(), deadline };
     server.add_service(background_service("drain", drain));
     server.add_service(background_service("reload", Reload { source, live, logger, asked: heard.reload }));
     log::info!(
