@@ -1,14 +1,22 @@
-use super::{LAST_LINES, run_dir::RunDir};
-use crate::{observability::Flushed, runtime::Process};
+use super::{run_dir::RunDir, sockets::Sockets};
+use crate::runtime::Process;
 use async_trait::async_trait;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
-use std::{process, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
+
+/// Time between two looks at what is still going on.
+const LOOK: Duration = Duration::from_millis(20);
+/// Looks in a row that found nothing, when no connection is left: one that was just accepted may not be counted yet.
+const QUIET: u32 = 3;
+/// The same while connections are left that bring nothing, such as one that waits in the middle of a head: half a second.
+const SILENT: u32 = 25;
 
 /// Ends the process as soon as nothing is in flight. pingora would sleep its whole grace period.
 pub(super) struct Drain {
     pub(super) process: Arc<Process>,
     pub(super) run_dir: Arc<RunDir>,
+    pub(super) sockets: Sockets,
     pub(super) deadline: Duration,
 }
 
@@ -16,31 +24,28 @@ pub(super) struct Drain {
 impl BackgroundService for Drain {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         _ = shutdown.changed().await;
-        let deadline = Instant::now() + self.deadline;
-        self.idle(deadline).await;
-        self.run_dir.clean();
-        // A request may come while lines are written, on a connection that was accepted before: its line counts too.
-        while self.process.access_log.flush(LAST_LINES) == Flushed::Yes
-            && self.process.in_flight.count() > 0
-            && Instant::now() < deadline
-        {
-            self.idle(deadline).await;
-        }
+        self.idle(Instant::now() + self.deadline).await;
         match self.process.in_flight.count() {
             0 => log::info!("drained: nothing was in flight any more"),
             cut => log::warn!("drained: {cut} requests were cut at the deadline of {:?}", self.deadline),
         }
-        // Nothing is left to write but what ended since.
-        self.process.access_log.end(LAST_LINES);
-        process::exit(0);
+        super::end(&self.process, &self.run_dir)
     }
 }
 
 impl Drain {
-    /// Until nothing is in flight, or the deadline.
+    /// Until nothing is in flight and nothing can come any more, or the deadline. A moment without requests is not
+    /// enough: the listeners may still be closing, and the last connection that they accepted brings one more.
     async fn idle(&self, deadline: Instant) {
-        while self.process.in_flight.count() > 0 && Instant::now() < deadline {
-            sleep(Duration::from_millis(20)).await;
+        let mut quiet = 0;
+        while Instant::now() < deadline {
+            let busy = self.sockets.accepting() > 0 || self.process.in_flight.count() > 0;
+            quiet = if busy { 0 } else { quiet + 1 };
+            let enough = if self.process.connections.snapshot().open == 0 { QUIET } else { SILENT };
+            if quiet >= enough {
+                return;
+            }
+            sleep(LOOK).await;
         }
     }
 }

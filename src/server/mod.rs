@@ -70,7 +70,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     let heard = signals::listen()?;
     let mut server = build(&config, &live, &sockets);
     let deadline = config.server.drain.deadline.get();
-    let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
+    let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), sockets: sockets.clone(), deadline };
     server.add_service(background_service("drain", drain));
     server.add_service(background_service("reload", Reload { source, live, logger, asked: heard.reload }));
     log::info!(
@@ -82,11 +82,16 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     );
     started(sockets.addresses());
     let pause = config.server.drain.pause.get();
-    let signals = Signals { process: process.clone(), pause, asked: Mutex::new(heard.asked) };
+    let signals = Signals { process: process.clone(), run_dir: run_dir.clone(), pause, asked: Mutex::new(heard.asked) };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
-    process.access_log.end(LAST_LINES);
+    end(&process, &run_dir)
+}
+
+/// The last lines, then out. From within, and not by returning: the workers serve on until the process is gone.
+fn end(process: &Process, run_dir: &RunDir) -> ! {
     run_dir.clean();
-    Ok(())
+    process.access_log.end(LAST_LINES);
+    process::exit(0)
 }
 
 fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {

@@ -1,3 +1,4 @@
+use super::run_dir::RunDir;
 use crate::runtime::Process;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
@@ -9,11 +10,14 @@ use tokio::{
         Mutex, Notify,
         mpsc::{Receiver, Sender, channel},
     },
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 /// Signals that may wait to be looked at; more of them say nothing new.
 const WAITING: usize = 16;
+
+/// How long SIGINT waits for requests that are just being answered: a caller has its answer a moment before the line.
+const ANSWERED: Duration = Duration::from_millis(100);
 
 /// What a process is asked to do by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,7 @@ fn hear(sender: Sender<Asked>, reload: Arc<Notify>) -> io::Result<impl Future<Ou
 /// Decides what a signal means. pingora only hears of the end, when there is no way back from it.
 pub(super) struct Signals {
     pub(super) process: Arc<Process>,
+    pub(super) run_dir: Arc<RunDir>,
     pub(super) pause: Duration,
     /// pingora asks once, through a shared reference.
     pub(super) asked: Mutex<Receiver<Asked>>,
@@ -85,7 +90,7 @@ impl ShutdownSignalWatch for Signals {
         let mut asked = self.asked.lock().await;
         loop {
             match asked.recv().await {
-                None | Some(Asked::Stop) => return ShutdownSignal::FastShutdown,
+                None | Some(Asked::Stop) => self.stop().await,
                 Some(Asked::Drain) => return self.leave(&mut asked).await,
                 // pingora's own way would stop serving whether or not anybody takes over.
                 Some(Asked::Handoff) => {
@@ -106,8 +111,18 @@ impl Signals {
         tokio::select! {
             () = sleep(self.pause) => ShutdownSignal::GracefulTerminate,
             // A second SIGTERM changes nothing: supervisors send it twice.
-            () = stopped => ShutdownSignal::FastShutdown,
+            () = stopped => self.stop().await,
         }
+    }
+
+    /// Not through pingora: where callers keep coming, its accept loop spins in a runtime that is shutting down, logs a
+    /// line each time round and never ends (0.9.1, seen).
+    async fn stop(&self) -> ! {
+        let until = Instant::now() + ANSWERED;
+        while self.process.in_flight.count() > 0 && Instant::now() < until {
+            sleep(Duration::from_millis(1)).await;
+        }
+        super::end(&self.process, &self.run_dir)
     }
 }
 

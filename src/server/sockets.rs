@@ -12,7 +12,10 @@ use std::{
     io,
     net::{TcpListener, ToSocketAddrs},
     os::fd::IntoRawFd,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -31,6 +34,8 @@ const KEEP_ALIVE: TcpKeepalive = TcpKeepalive {
 pub(super) struct Sockets {
     fds: ListenFds,
     addresses: Arc<[String]>,
+    /// Listeners whose accept loop has not ended.
+    accepting: Arc<AtomicUsize>,
 }
 
 impl Sockets {
@@ -45,12 +50,18 @@ impl Sockets {
             fds.add(address.clone(), socket.into_raw_fd());
             addresses.push(address);
         }
-        Ok(Self { fds: Arc::new(Mutex::new(fds)), addresses: addresses.into() })
+        let accepting = Arc::new(AtomicUsize::new(addresses.len()));
+        Ok(Self { fds: Arc::new(Mutex::new(fds)), addresses: addresses.into(), accepting })
     }
 
     /// What is listened on, in the order of the file; with real ports where the file says 0.
     pub(super) fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// How many listeners still accept connections, or have not begun to.
+    pub(super) fn accepting(&self) -> usize {
+        self.accepting.load(Relaxed)
     }
 }
 
@@ -102,6 +113,7 @@ fn buffers() -> L4BufferSettings {
 impl<A: ServerApp + Send + Sync + 'static> pingora::services::Service for OnSockets<A> {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
         self.service.start_service(Some(self.sockets.fds.clone()), shutdown, listeners_per_fd).await;
+        self.sockets.accepting.fetch_sub(1, Relaxed);
     }
 
     fn name(&self) -> &str {
