@@ -1,7 +1,7 @@
 //! Observability: what the gateway tells about itself.
 //!
-//! One line of JSON per request ([`AccessLog`]), the name each request carries ([`RequestId`]), and how many are being
-//! served ([`InFlight`]; the metrics will stand beside it). Refuses nothing and never makes a request wait.
+//! One line of JSON per request ([`AccessLog`]), the name each request carries ([`RequestId`]), how many are being
+//! served ([`InFlight`]), and what is counted about them ([`metrics`]). Refuses nothing and never makes a request wait.
 //!
 //! ```yaml
 //! log: { level: info }
@@ -12,6 +12,7 @@ mod config;
 mod in_flight;
 mod line;
 mod logger;
+pub mod metrics;
 mod request_id;
 
 pub use access_log::AccessLog;

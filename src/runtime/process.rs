@@ -1,5 +1,6 @@
+use super::Reloads;
 use crate::{
-    observability::{AccessLog, InFlight},
+    observability::{AccessLog, InFlight, metrics::Metrics},
     upstream::States,
 };
 use std::{
@@ -8,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::SystemTime,
 };
 
 /// What lives as long as the process: learned, counted, written.
@@ -18,16 +20,26 @@ pub struct Process {
     pub in_flight: InFlight,
     /// One line per request.
     pub access_log: AccessLog,
+    /// What is counted about requests.
+    pub metrics: Metrics,
+    /// What became of reloads.
+    pub reloads: Reloads,
+    /// When the process began.
+    pub started: SystemTime,
     leaving: AtomicBool,
 }
 
 impl Process {
-    /// Nothing learned yet.
-    pub fn new(access_log: AccessLog) -> Arc<Self> {
+    /// Nothing learned yet. `codes`: the words that refusals have.
+    pub fn new(access_log: AccessLog, codes: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
+        let started = SystemTime::now();
         Arc::new(Self {
             upstream: States::default(),
             in_flight: InFlight::default(),
             access_log,
+            metrics: Metrics::new(codes),
+            reloads: Reloads::new(started),
+            started,
             leaving: AtomicBool::new(false),
         })
     }

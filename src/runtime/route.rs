@@ -3,11 +3,13 @@ use crate::{
     auth::{Access, RouteAuth},
     config::{Config, HeadersConfig, RouteConfig},
     cors::Cors,
+    observability::metrics::{Metrics, RouteMetrics},
     resilience::{RetryPolicy, Timeouts},
     routing::{EncodedSlash, Pattern, Rewrite},
     types::{Reply, RouteId},
 };
 use http::{HeaderValue, StatusCode, header};
+use std::sync::Arc;
 
 /// A route with its policies resolved: nothing is looked up by name after this.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Whether another endpoint is asked.
     pub retry: RetryPolicy,
+    /// Where its requests are counted; the same place in every snapshot.
+    pub metrics: Arc<RouteMetrics>,
 }
 
 /// `cors:` of a route.
@@ -67,6 +71,7 @@ impl Route {
         route: &RouteConfig,
         pattern: &Pattern,
         service: Option<ServiceIndex>,
+        metrics: &Metrics,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let action = keep(action(route, pattern, service), &mut problems);
@@ -93,6 +98,7 @@ impl Route {
             max_body: route.max_body.unwrap_or(config.max_body).get(),
             timeouts: Timeouts::resolve(&config.timeouts, &own, &route.timeouts),
             retry: RetryPolicy::new(retry),
+            metrics: metrics.route(&route.id, route.service.as_ref()),
         })
     }
 }

@@ -3,6 +3,7 @@ use crate::{
     auth::{Authenticator, RouteAuth},
     config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
     cors::Cors,
+    observability::metrics::{Metrics, ServiceMetrics},
     own::{Pages, RouteDoc, ServiceState, State},
     routing::{Found, Pattern, Table, Target},
     types::Pinned,
@@ -32,6 +33,8 @@ pub struct Snapshot {
     table: Table<RouteIndex>,
     routes: Box<[Route]>,
     services: Box<[Arc<Service>]>,
+    /// Where the attempts of each service are counted.
+    attempts: Box<[Arc<ServiceMetrics>]>,
 }
 
 /// A route of a snapshot: its place in the file. Meaningless in any other snapshot.
@@ -54,12 +57,14 @@ impl Snapshot {
     ) -> Result<Self, ConfigErrors> {
         let mut problems = previous.map_or_else(Vec::new, |old| needs_restart(&old.config, &loaded.config));
         let parts = Parts::build(&loaded.config, previous, &process, &mut problems);
+        process.metrics.forget_unused();
         match parts {
             Some(parts) if problems.is_empty() => Ok(Self {
                 generation: previous.map_or(1, |old| old.generation + 1),
                 auth: parts.auth,
                 pages: pages(&loaded.config),
                 idle: parts.idle,
+                attempts: parts.services.iter().map(|service| process.metrics.service(&service.id)).collect(),
                 sources: loaded.sources.clone(),
                 config: loaded.config.clone(),
                 process,
@@ -107,6 +112,16 @@ impl Snapshot {
         self.services.get(index.0)
     }
 
+    /// Where a service's attempts are counted.
+    pub fn attempts(&self, index: ServiceIndex) -> Option<&ServiceMetrics> {
+        self.attempts.get(index.0).map(|metrics| &**metrics)
+    }
+
+    /// How many routes there are.
+    pub fn routes(&self) -> usize {
+        self.routes.len()
+    }
+
     /// All services, by name.
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services
@@ -145,7 +160,8 @@ fn pages(config: &Config) -> Pages {
             .collect(),
     };
     let docs = config.own.docs.then(|| config.routes.iter().map(doc).collect());
-    Pages::build(&config.server.name, &config.server.version, docs)
+    let pages = Pages::build(&config.server.name, &config.server.version, docs);
+    if config.own.metrics { pages.with_metrics() } else { pages }
 }
 
 impl fmt::Debug for Snapshot {
@@ -178,7 +194,7 @@ impl Parts {
         let cors = Cors::build(&config.cors);
         let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
         let services = services(config, process, problems);
-        let (table, routes) = routes(config, problems);
+        let (table, routes) = routes(config, &process.metrics, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
         Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services })
     }
@@ -198,7 +214,7 @@ fn services(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> 
     services
 }
 
-fn routes(config: &Config, problems: &mut Vec<Problem>) -> (Option<Table<RouteIndex>>, Vec<Route>) {
+fn routes(config: &Config, metrics: &Metrics, problems: &mut Vec<Problem>) -> (Option<Table<RouteIndex>>, Vec<Route>) {
     let (mut routes, mut patterns) = (Vec::new(), Vec::new());
     for (index, route) in config.routes.iter().enumerate() {
         let below = |pointer: &str| format!("/routes/{index}{pointer}");
@@ -213,7 +229,7 @@ fn routes(config: &Config, problems: &mut Vec<Problem>) -> (Option<Table<RouteIn
             problems.push((below("/match/path"), format!("{page} is the gateway's own; choose another path")));
         }
         let service = route.service.as_ref().and_then(|id| config.services.keys().position(|known| known == id));
-        match Route::build(config, route, &pattern, service.map(ServiceIndex)) {
+        match Route::build(config, route, &pattern, service.map(ServiceIndex), metrics) {
             Ok(route) => routes.push(route),
             Err(found) => problems.extend(found.into_iter().map(|(pointer, reason)| (below(&pointer), reason))),
         }
@@ -248,6 +264,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
     };
     check(addresses(old) == addresses(new), "/listeners");
     check(old.admin.address == new.admin.address, "/admin/address");
+    check(old.admin.enabled == new.admin.enabled, "/admin/enabled");
     let (old, new) = (&old.server, &new.server);
     check((old.threads, old.default_threads) == (new.threads, new.default_threads), "/server/threads");
     check(old.run_dir == new.run_dir, "/server/run_dir");

@@ -1,0 +1,59 @@
+//! How an answer becomes one of axum's.
+
+use crate::types::Reply;
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::json;
+
+/// A document that is true for this moment only.
+pub(super) fn document(status: StatusCode, value: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    whole(Reply::new(status, "application/json", body))
+}
+
+/// `application/problem+json` (RFC 9457), as on the other listeners.
+pub(super) fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
+    problem_with_errors(status, code, detail, None::<()>)
+}
+
+/// The same with a list of what is wrong.
+pub(super) fn problem_with_errors(
+    status: StatusCode,
+    code: &str,
+    detail: &str,
+    errors: Option<impl Serialize>,
+) -> Response {
+    let title = status.canonical_reason().unwrap_or_default();
+    let mut value = json!({ "title": title, "status": status.as_u16(), "code": code, "detail": detail });
+    if let Some(errors) = errors {
+        value["errors"] = json!(errors);
+    }
+    whole(Reply::new(status, "application/problem+json", value.to_string()))
+}
+
+pub(super) async fn not_found() -> Response {
+    problem(StatusCode::NOT_FOUND, "no_route", "nothing is found at this path; docs/admin.md lists all")
+}
+
+pub(super) async fn not_allowed() -> Response {
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the method is not allowed here; Allow says which are",
+    )
+}
+
+/// An answer that the gateway gives on its other listeners too.
+pub(super) fn whole(reply: Reply) -> Response {
+    let mut response = (reply.status, Body::from(reply.body)).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    headers.extend(reply.headers.into_iter());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

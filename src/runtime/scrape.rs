@@ -1,0 +1,85 @@
+//! What a scrape tells: numbers of all modules under the names of one list.
+
+use super::{Process, Snapshot};
+use crate::{
+    observability::metrics::{
+        CONTENT_TYPE, MetricFamily, exposition,
+        names::{
+            BUILD_INFO, DROPPED_LINES, ENDPOINT_HEALTH, FAILED_RELOADS, GENERATION, IN_PROGRESS, LAST_RELOAD, RELOADS,
+            SERVICE_HEALTH, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
+        },
+        process_families, unix,
+    },
+    types::Reply,
+    upstream::Health,
+};
+use http::StatusCode;
+
+impl Snapshot {
+    /// The answer to a scrape. Takes a while with many routes: never on a thread that serves requests.
+    pub fn scrape(&self) -> Reply {
+        Reply::new(StatusCode::OK, CONTENT_TYPE, exposition(self.families()))
+    }
+
+    /// Source by source. A new one is a line here, and its names stand in `observability/metrics/names.rs`.
+    fn families(&self) -> Vec<MetricFamily> {
+        let process = &*self.process;
+        [
+            process.metrics.families(),
+            health(self),
+            tokens(self),
+            configuration(self),
+            gateway(process),
+            process_families(process.started),
+        ]
+        .concat()
+    }
+}
+
+fn health(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let services = snapshot.services().iter();
+    let of_services =
+        services.clone().filter_map(|service| Some(([service.id.as_str()], value(service.health().status)?)));
+    let of_endpoints = services.flat_map(|service| {
+        let known = service.report().into_iter();
+        known.filter_map(|one| Some(([service.id.to_string(), one.address.to_string()], value(one.health)?)))
+    });
+    vec![SERVICE_HEALTH.each(of_services), ENDPOINT_HEALTH.each(of_endpoints)]
+}
+
+/// Nobody should be alerted about a service that nobody has asked yet: absent, not zero.
+fn value(health: Health) -> Option<f64> {
+    match health {
+        Health::Unknown => None,
+        Health::Healthy => Some(1.0),
+        Health::Unhealthy => Some(0.0),
+    }
+}
+
+fn tokens(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let remembered = snapshot.auth.remembered();
+    vec![
+        TOKEN_CACHE_HITS.one(remembered.hits as f64),
+        TOKEN_CACHE_MISSES.one(remembered.misses as f64),
+        TOKEN_CACHE_ENTRIES.one(remembered.entries as f64),
+    ]
+}
+
+fn configuration(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let history = snapshot.process.reloads.history();
+    vec![
+        GENERATION.one(snapshot.generation as f64),
+        RELOADS.one(history.succeeded as f64),
+        FAILED_RELOADS.one(history.failed as f64),
+        LAST_RELOAD.one(unix(history.last_success)),
+    ]
+}
+
+fn gateway(process: &Process) -> Vec<MetricFamily> {
+    vec![
+        BUILD_INFO.each([([env!("CARGO_PKG_VERSION"), env!("EDGEWAY_COMMIT")], 1.0)]),
+        // Threads are asked one after the other: a request that moves between them may be seen on neither.
+        IN_PROGRESS.one(process.in_flight.count().max(0) as f64),
+        DROPPED_LINES.one(process.access_log.dropped() as f64),
+    ]
+}
