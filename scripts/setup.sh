@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a build or a test run needs, where it may; else says exactly what to install.
 #   scripts/setup.sh build    a C compiler, make and cmake (pingora compresses with zlib-ng, which cmake builds)
-#   scripts/setup.sh test     that, and Chromium for the tests of the pages
+#   scripts/setup.sh test     that, Chromium for the tests of the pages, and Prometheus for those of the metrics
 set -euo pipefail
 
 purpose=${1:-build}
@@ -14,6 +14,8 @@ need cmake cmake
 if [ "$purpose" = test ]; then
     command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing+=(chromium)
     need curl curl
+    need prometheus prometheus
+    need promtool prometheus
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then

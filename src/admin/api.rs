@@ -65,15 +65,16 @@ struct Wrong<'a> {
     reason: &'a str,
 }
 
+impl<'a> From<&'a ConfigError> for Wrong<'a> {
+    fn from(error: &'a ConfigError) -> Self {
+        Self { place: error.place.to_string(), path: &error.path, reason: &error.reason }
+    }
+}
+
 fn refused(error: &ReloadError) -> Response {
     match error {
         ReloadError::Config(errors) => {
-            let wrong = |error: &'_ ConfigError| Wrong {
-                place: error.place.to_string(),
-                path: &error.path,
-                reason: &error.reason,
-            };
-            let all: Vec<_> = errors.0.iter().map(wrong).collect();
+            let all: Vec<_> = errors.0.iter().map(Wrong::from).collect();
             problem_with_errors(StatusCode::UNPROCESSABLE_ENTITY, "config_invalid", &errors.to_string(), Some(all))
         }
         ReloadError::Internal(reason) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", reason),

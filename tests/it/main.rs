@@ -13,6 +13,7 @@
 
 mod support;
 
+mod admin;
 mod bad_input;
 mod cors;
 mod environment;
@@ -20,6 +21,7 @@ mod errors;
 mod headers;
 mod identity;
 mod lifecycle;
+mod metrics;
 mod own;
 mod paths;
 mod routing;
