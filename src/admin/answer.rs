@@ -7,7 +7,6 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde_json::json;
 
 /// A document that is true for this moment only.
 pub(super) fn document(status: StatusCode, value: &impl Serialize) -> Response {
@@ -16,11 +15,22 @@ pub(super) fn document(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 /// `application/problem+json` (RFC 9457), as on the other listeners.
+#[derive(Serialize)]
+struct Problem<'a, E> {
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<E>,
+}
+
+/// A refusal.
 pub(super) fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
     problem_with_errors(status, code, detail, None::<()>)
 }
 
-/// The same with a list of what is wrong.
+/// A refusal with a list of what is wrong.
 pub(super) fn problem_with_errors(
     status: StatusCode,
     code: &str,
@@ -28,11 +38,8 @@ pub(super) fn problem_with_errors(
     errors: Option<impl Serialize>,
 ) -> Response {
     let title = status.canonical_reason().unwrap_or_default();
-    let mut value = json!({ "title": title, "status": status.as_u16(), "code": code, "detail": detail });
-    if let Some(errors) = errors {
-        value["errors"] = json!(errors);
-    }
-    whole(Reply::new(status, "application/problem+json", value.to_string()))
+    let body = serde_json::to_vec(&Problem { title, status: status.as_u16(), code, detail, errors });
+    whole(Reply::new(status, "application/problem+json", body.unwrap_or_default()))
 }
 
 pub(super) async fn not_found() -> Response {
@@ -52,7 +59,7 @@ pub(super) fn whole(reply: Reply) -> Response {
     let mut response = (reply.status, Body::from(reply.body)).into_response();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
-    headers.extend(reply.headers.into_iter());
+    headers.extend(reply.headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

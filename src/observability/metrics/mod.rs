@@ -31,12 +31,15 @@ const RATE_LIMITED: &str = "rate_limited";
 #[derive(Debug)]
 pub struct Metrics {
     /// Written while a snapshot is built, read by scrapes; no request touches it.
-    routes: Mutex<HashMap<(RouteId, Option<ServiceId>), Arc<RouteMetrics>>>,
+    routes: Mutex<HashMap<Key, Arc<RouteMetrics>>>,
     services: Mutex<HashMap<ServiceId, Arc<ServiceMetrics>>>,
     /// Requests that met no route.
     none: RouteMetrics,
     rejections: Tally,
 }
+
+/// A route, and the service that it forwards to.
+type Key = (RouteId, Option<ServiceId>);
 
 impl Metrics {
     /// Nothing counted yet. `codes`: the words that refusals have.
