@@ -1,10 +1,9 @@
 //! How an answer of ours becomes bytes, and what every answer goes through.
 
 use super::{Rejection, ctx::RequestCtx, headers};
-use crate::types::Reply;
+use crate::{runtime::Shown, types::Reply};
 use http::{Method, StatusCode, header};
 use pingora::{http::ResponseHeader, prelude::Result, proxy::Session};
-use tokio::task::spawn_blocking;
 
 /// Refuse, and say that the request is answered.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, rejection: Rejection) -> Result<bool> {
@@ -14,13 +13,11 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, rejectio
     send(session, ctx, answer).await
 }
 
-/// Gather the metrics and send them. On a thread of its own: with 1,000 routes it would hold up all requests of this
-/// worker for some milliseconds.
+/// Send the metrics, once they are gathered.
 pub(super) async fn metrics(session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-    let snapshot = ctx.snapshot.clone();
-    match spawn_blocking(move || snapshot.scrape()).await {
-        Ok(text) => send(session, ctx, text).await,
-        Err(_) => refuse(session, ctx, Rejection::Internal).await,
+    match Shown::to_caller(ctx.snapshot.clone()).await {
+        Some(text) => send(session, ctx, text).await,
+        None => refuse(session, ctx, Rejection::Internal).await,
     }
 }
 

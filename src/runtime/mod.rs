@@ -20,4 +20,5 @@ pub use process::Process;
 pub use redirect::Redirect;
 pub use reloads::{History, ReloadAsked, ReloadError, Reloads};
 pub use route::{Action, Route};
+pub use scrape::Shown;
 pub use snapshot::{RouteIndex, ServiceIndex, Snapshot};

@@ -1,4 +1,4 @@
-use super::Reloads;
+use super::{Reloads, Shown};
 use crate::{
     observability::{AccessLog, InFlight, metrics::Metrics},
     upstream::States,
@@ -24,6 +24,8 @@ pub struct Process {
     pub metrics: Metrics,
     /// What became of reloads.
     pub reloads: Reloads,
+    /// The metrics as callers saw them last.
+    pub shown: Shown,
     /// When the process began.
     pub started: SystemTime,
     leaving: AtomicBool,
@@ -39,6 +41,7 @@ impl Process {
             access_log,
             metrics: Metrics::new(codes),
             reloads: Reloads::new(started),
+            shown: Shown::default(),
             started,
             leaving: AtomicBool::new(false),
         })

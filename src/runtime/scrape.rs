@@ -10,10 +10,58 @@ use crate::{
         },
         process_families, unix,
     },
-    types::Reply,
+    types::{Pinned, Reply},
     upstream::Health,
 };
 use http::StatusCode;
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+/// How long callers get the same text: whoever they are and however often they ask, it is gathered once a second.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What callers of the gateway were shown last.
+pub struct Shown {
+    /// Whoever gathers; others wait and get the same.
+    turn: Semaphore,
+    last: Mutex<Option<(Instant, Reply)>>,
+}
+
+impl Shown {
+    /// The answer to a caller's scrape, gathered on a thread that serves nobody else: with 1,000 routes it would hold
+    /// up all requests of a worker for some milliseconds. `None`: a fault of the gateway's own.
+    pub async fn to_caller(snapshot: Pinned<Snapshot>) -> Option<Reply> {
+        let process = snapshot.process.clone();
+        let _turn = process.shown.turn.acquire().await.ok()?;
+        if let Some(reply) = process.shown.recent(Instant::now()) {
+            return Some(reply);
+        }
+        let reply = spawn_blocking(move || snapshot.scrape()).await.ok()?;
+        *process.shown.last.lock() = Some((Instant::now(), reply.clone()));
+        Some(reply)
+    }
+
+    fn recent(&self, now: Instant) -> Option<Reply> {
+        let last = self.last.lock();
+        last.as_ref().filter(|(at, _)| now.saturating_duration_since(*at) < FRESH).map(|(_, reply)| reply.clone())
+    }
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self { turn: Semaphore::new(1), last: Mutex::default() }
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shown")
+    }
+}
 
 impl Snapshot {
     /// The answer to a scrape. Takes a while with many routes: never on a thread that serves requests.

@@ -216,6 +216,9 @@ fn callers_see_metrics_only_where_the_file_says_so() {
     let head = gateway.request("HEAD", "/metrics", &[], "");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert_eq!(gateway.stderr().matches("publishes /metrics").count(), 1, "{}", gateway.stderr());
+    // However often somebody asks, all are answered.
+    let mut client = gateway.client();
+    (0..200).for_each(|_| assert_eq!(client.get("/metrics", &[]).status, 200));
     // And a reload may take it away.
     gateway.rewrite(&shown.replace("metrics: true", "metrics: false"));
     assert!(gateway.reload());
