@@ -8,10 +8,11 @@
 mod auth;
 mod headers;
 mod log;
+mod metrics;
 mod routing;
 mod snapshot;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(stages, routing::bench, auth::bench, headers::bench, log::bench, snapshot::bench);
+criterion_group!(stages, routing::bench, auth::bench, headers::bench, log::bench, metrics::bench, snapshot::bench);
 criterion_main!(stages);

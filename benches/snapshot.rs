@@ -24,7 +24,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     for routes in [10, 10_000] {
         let text = text(routes);
         let loaded = Config::parse(&text, "bench.yaml", &|_| None).unwrap();
-        let live = Live::start(&loaded, Process::new(AccessLog::start(io::sink()).unwrap(), &loaded).unwrap()).unwrap();
+        let process = Process::new(AccessLog::start(io::sink()).unwrap(), &loaded, []).unwrap();
+        let live = Live::start(&loaded, process).unwrap();
         group.bench_function(format!("pin with {routes} routes"), |bencher| bencher.iter(|| live.pin().generation));
         group.bench_function(format!("read {routes} routes"), |bencher| {
             bencher.iter(|| Config::parse(&text, "bench.yaml", &|_| None).unwrap());

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a build or a test run needs, where it may; else says exactly what to install.
 #   scripts/setup.sh build    a C compiler, make and cmake (pingora compresses with zlib-ng, which cmake builds)
-#   scripts/setup.sh test     that, Chromium for the tests of the pages, Redis, curl and wrk
+#   scripts/setup.sh test     that, and what tests drive: Chromium, curl, Redis, Prometheus, wrk
 set -euo pipefail
 
 purpose=${1:-build}
@@ -16,6 +16,8 @@ if [ "$purpose" = test ]; then
     need curl curl
     need redis-server redis-server
     need wrk wrk
+    need prometheus prometheus
+    need promtool prometheus
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then

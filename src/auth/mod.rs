@@ -25,7 +25,7 @@ mod mint;
 mod protected;
 
 pub use access::{Access, Forbidden};
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, Remembered};
 pub use config::{AccessConfig, Algorithm, AuthConfig, JwtConfig, RouteAuth};
 pub use error::{AuthConfigError, AuthError};
 pub use identity::Identity;

@@ -19,7 +19,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
     let loaded = arguments.config.source().load()?;
     // Compiled too: keys, patterns and conflicts show only then.
-    let live = Live::start(&loaded, Process::new(AccessLog::start(io::sink())?, &loaded)?)?;
+    let live = Live::start(&loaded, Process::new(AccessLog::start(io::sink())?, &loaded, [])?)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }

@@ -54,11 +54,12 @@ pub(super) fn findings(config: &Config, sources: &SourceMap) -> Findings {
     found
 }
 
-/// The HS secrets with their places. A file that cannot be read is the authenticator's to report.
+/// The HS secrets and the admin token with their places. A file that cannot be read is the authenticator's to report.
 fn secrets(config: &Config) -> Vec<(String, Cow<'_, str>)> {
-    let Some(jwt) = &config.auth.jwt else { return Vec::new() };
-    let here = |key: &str| format!("/auth/jwt/{key}");
     let mut found: Vec<(String, Cow<'_, str>)> = Vec::new();
+    found.extend(config.admin.token.iter().map(|token| ("/admin/token".to_owned(), token.expose().into())));
+    let Some(jwt) = &config.auth.jwt else { return found };
+    let here = |key: &str| format!("/auth/jwt/{key}");
     found.extend(jwt.secret.iter().map(|secret| (here("secret"), secret.expose().into())));
     let several = jwt.secrets.iter().enumerate();
     found.extend(several.map(|(at, secret)| (here(&format!("secrets/{at}")), secret.expose().into())));

@@ -2,13 +2,14 @@
 //!
 //! The snapshot asks them again when it is built. Asking here too brings their errors into the same run as all others.
 
-use super::{ConfigError, check, source_map::below, tree::Tree};
+use super::{ConfigError, check, faults::not_set, source_map::below, tree::Tree};
 use crate::{
+    admin::AdminConfig,
     auth::{Access, AccessConfig, AuthConfig, Authenticator},
     cors::{Cors, CorsConfig},
     limits::{Counters, Limit, LimitConfig, LimitsConfig},
     routing::{MatchConfig, Pattern, RedirectTo, Rewrite, RewriteConfig},
-    types::ServiceId,
+    types::{Secret, ServiceId},
     upstream::{HealthConfig, Service, ServiceConfig, States},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -21,6 +22,7 @@ pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
     if errors.iter().all(|error| !error.path.starts_with("auth")) {
         sections.auth();
     }
+    sections.admin();
     sections.cors("/cors");
     sections.limits();
     sections.services();
@@ -49,6 +51,22 @@ impl Sections<'_> {
         let Some(config) = self.read::<AuthConfig>("/auth") else { return };
         for error in Authenticator::build(&config, None).err().into_iter().flatten() {
             self.wrong(&error.pointer, error.reason);
+        }
+    }
+
+    fn admin(&mut self) {
+        if self.read::<AdminConfig>("/admin").is_some_and(|config| config.is_open()) {
+            let unset = self.tree.not_given.get("/admin/token").map(|names| format!("{}: ", not_set(names)));
+            let reason = "others can reach this address, and could change things; add a token, or listen on 127.0.0.1";
+            let place = if unset.is_some() { "/admin/token" } else { "/admin/address" };
+            self.wrong(place, unset.unwrap_or_default() + reason);
+        }
+        let is_blank = |token: &Secret| !token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        if self.read::<Secret>("/admin/token").is_some_and(|token| is_blank(&token)) {
+            self.wrong(
+                "/admin/token",
+                "cannot be sent in a header; use visible ASCII: openssl rand -hex 32".to_owned(),
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// `log:`: what is written to stderr. The access log, one JSON object a line, always goes to stdout.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -28,4 +29,16 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
 }

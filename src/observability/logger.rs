@@ -4,35 +4,62 @@ use env_logger::Builder;
 use log::{LevelFilter, Log, Metadata, Record};
 use std::{fmt, sync::Arc};
 
-/// Writes everything but the access log to stderr, from a level on that a reload may change.
+/// Changes by operators are written from this level on, however little else is.
+const AUDIT: LevelFilter = LevelFilter::Info;
+
+/// Writes everything but the access log to stderr, from a level on that may change.
 #[derive(Clone)]
-pub struct Logger(Arc<ArcSwap<env_logger::Logger>>);
+pub struct Logger(Arc<ArcSwap<Writing>>);
+
+struct Writing {
+    level: LogLevel,
+    logger: env_logger::Logger,
+}
 
 impl Logger {
     /// Write from now on. `debug` raises the level of the file.
     pub fn start(config: &LogConfig, debug: bool) -> Self {
-        let logger = Self(Arc::new(ArcSwap::from_pointee(build(level(config, debug)))));
+        let logger = Self(Arc::new(ArcSwap::from_pointee(Writing::from(level(config, debug)))));
         // Fails where somebody writes already: in a test process with several gateways.
-        _ = log::set_boxed_logger(Box::new(Facade(logger.0.clone())));
+        _ = log::set_boxed_logger(Box::new(Facade(logger.clone())));
         logger.set(config, debug);
         logger
     }
 
-    /// Write from another level on.
+    /// Write from the file's level on.
     pub fn set(&self, config: &LogConfig, debug: bool) {
-        let level = level(config, debug);
-        self.0.store(Arc::new(build(level)));
-        log::set_max_level(level);
+        self.set_level(level(config, debug));
+    }
+
+    /// Write from another level on.
+    pub fn set_level(&self, level: LogLevel) {
+        self.0.store(Arc::new(Writing::from(level)));
+        log::set_max_level(filter(level).max(AUDIT));
+    }
+
+    /// The least important level that is written.
+    pub fn level(&self) -> LogLevel {
+        self.0.load().level
     }
 }
 
-fn level(config: &LogConfig, debug: bool) -> LevelFilter {
-    match (config.level, debug) {
-        (LogLevel::Trace, _) => LevelFilter::Trace,
-        (LogLevel::Debug, _) | (_, true) => LevelFilter::Debug,
-        (LogLevel::Info, _) => LevelFilter::Info,
-        (LogLevel::Warn, _) => LevelFilter::Warn,
-        (LogLevel::Error, _) => LevelFilter::Error,
+impl From<LogLevel> for Writing {
+    fn from(level: LogLevel) -> Self {
+        Self { level, logger: build(filter(level)) }
+    }
+}
+
+fn level(config: &LogConfig, debug: bool) -> LogLevel {
+    if debug { config.level.max(LogLevel::Debug) } else { config.level }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Trace => LevelFilter::Trace,
+        LogLevel::Debug => LevelFilter::Debug,
+        LogLevel::Info => LevelFilter::Info,
+        LogLevel::Warn => LevelFilter::Warn,
+        LogLevel::Error => LevelFilter::Error,
     }
 }
 
@@ -44,30 +71,32 @@ fn build(level: LevelFilter) -> env_logger::Logger {
     for module in ["pingora", "pingora_core", "pingora_proxy", "pingora_load_balancing", "pingora_runtime"] {
         builder.filter_module(module, pingora);
     }
+    // Who changed what is written at every level.
+    builder.filter_module("edgeway::admin", level.max(AUDIT));
     // What it says when a listener cannot accept: descriptors used up.
     builder.filter_module("pingora_core::services::listening", level.min(LevelFilter::Warn).max(pingora));
     builder.format_target(false).build()
 }
 
 /// What the `log` crate holds for as long as the process lives.
-struct Facade(Arc<ArcSwap<env_logger::Logger>>);
+struct Facade(Logger);
 
 impl Log for Facade {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.load().enabled(metadata)
+        self.0.0.load().logger.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        self.0.load().log(record);
+        self.0.0.load().logger.log(record);
     }
 
     fn flush(&self) {
-        self.0.load().flush();
+        self.0.0.load().logger.flush();
     }
 }
 
 impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Logger({})", self.0.load().filter())
+        write!(f, "Logger({:?})", self.level())
     }
 }

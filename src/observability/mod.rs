@@ -1,8 +1,8 @@
 //! Observability: what the gateway tells about itself.
 //!
 //! One line of JSON per request ([`AccessLog`]), the name each request carries ([`RequestId`]), how many are being served
-//! ([`InFlight`]; the metrics will stand beside it), and what became of connections ([`ConnectionCounters`]). Refuses
-//! nothing and never makes a request wait.
+//! ([`InFlight`]), what became of connections ([`ConnectionCounters`]), and what is counted about requests ([`metrics`]).
+//! Refuses nothing and never makes a request wait.
 //!
 //! ```yaml
 //! log: { level: info }
@@ -15,6 +15,7 @@ mod in_flight;
 mod line;
 mod log_writer;
 mod logger;
+pub mod metrics;
 mod request_id;
 
 pub use access_log::{AccessLog, Flushed};

@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 pub struct OwnConfig {
     /// Whether `/docs`, `/redoc` and `/openapi.json` are served. They tell everybody which routes there are. Default: true.
     pub docs: bool,
+    /// Whether `/metrics` is served here too, where a balancer publishes it; the admin listener always has it.
+    /// Default: false.
+    pub metrics: bool,
 }
 
 impl Default for OwnConfig {
     fn default() -> Self {
-        Self { docs: true }
+        Self { docs: true, metrics: false }
     }
 }

@@ -7,11 +7,20 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json as object;
 use std::time::SystemTime;
 
-/// Paths of ours and everything below them; `/metrics` is the admin listener's and must not fall to a route.
+/// Paths of ours and everything below them; `/metrics` must not fall to a route where it is the admin listener's alone.
 const TREES: [&str; 4] = ["/health", "/docs", "/redoc", "/metrics"];
 
 /// Paths of ours alone.
 const LEAVES: [&str; 2] = ["/", "/openapi.json"];
+
+/// What a page of ours is.
+#[derive(Debug)]
+pub enum Page {
+    /// Ready to be sent.
+    Ready(Reply),
+    /// The metrics: whoever serves them gathers them first, on a thread that serves nobody else.
+    Metrics,
+}
 
 /// All pages, as far as they can be made before somebody asks.
 #[derive(Debug)]
@@ -19,6 +28,7 @@ pub struct Pages {
     name: String,
     root: Reply,
     docs: Option<Docs>,
+    metrics: bool,
 }
 
 impl Pages {
@@ -33,20 +43,34 @@ impl Pages {
             name: name.to_owned(),
             root: json(StatusCode::OK, &root),
             docs: docs.map(|routes| Docs::build(name, version, routes)),
+            metrics: false,
         }
     }
 
+    /// The same pages and `/metrics`.
+    pub fn with_metrics(self) -> Self {
+        Self { metrics: true, ..self }
+    }
+
     /// The answer, if `path` is a page of ours. `state` is only asked where the answer depends on it.
-    pub fn answer(&self, path: &str, headers: &HeaderMap, state: impl FnOnce() -> State) -> Option<Reply> {
+    pub fn answer(&self, path: &str, headers: &HeaderMap, state: impl FnOnce() -> State) -> Option<Page> {
         match path {
-            "/" => Some(self.root.clone()),
+            "/" => Some(Page::Ready(self.root.clone())),
+            "/metrics" | "/metrics/" => self.metrics.then_some(Page::Metrics),
+            // Most requests end here, after one look at their second byte.
+            _ if path.starts_with("/docs") || path.starts_with("/redoc") || path == "/openapi.json" => {
+                self.docs.as_ref()?.answer(path, headers).map(Page::Ready)
+            }
+            _ => self.health(path, state).map(Page::Ready),
+        }
+    }
+
+    /// The answer, if `path` is one of the health pages.
+    pub fn health(&self, path: &str, state: impl FnOnce() -> State) -> Option<Reply> {
+        match path {
             "/health" | "/health/" => Some(health::health(&self.name, &state(), SystemTime::now())),
             "/health/live" | "/health/live/" => Some(health::live()),
             "/health/ready" | "/health/ready/" => Some(health::ready(&state())),
-            // Most requests end here, after one look at their second byte.
-            _ if path.starts_with("/docs") || path.starts_with("/redoc") || path == "/openapi.json" => {
-                self.docs.as_ref()?.answer(path, headers)
-            }
             _ => None,
         }
     }
@@ -80,6 +104,8 @@ mod tests {
             for path in ["/health/x", "/docsy", "/docs/x", "/metrics", "/api"] {
                 assert!(!answered(path), "{path}");
             }
+            let page = pages.with_metrics().answer("/metrics", &HeaderMap::new(), state);
+            assert!(matches!(page, Some(Page::Metrics)));
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     auth::Identity,
     cors,
     limits::{self, Asker, Limit, Refused},
-    own::Pages,
+    own::{Page, Pages},
     routing::{EncodedSlash, Found, Target, TargetError},
     runtime::{Action, Route, RouteIndex, ServiceIndex, Snapshot},
     types::Reply,
@@ -30,6 +30,8 @@ pub(super) struct Admission {
 pub(super) enum Verdict {
     Forward(ServiceIndex),
     Answer(Reply),
+    /// The answer has to be gathered first.
+    Metrics,
 }
 
 /// Decide. `target` may be replaced by the form that its route asks for (`encoded_slash: decode`).
@@ -44,7 +46,7 @@ pub(super) async fn admit(
     if asked.is_none()
         && let Some(page) = own_page(snapshot, target, &head.headers)
     {
-        return page.map(Verdict::Answer);
+        return page;
     }
     // A preflight speaks for another method, and carries no credentials: it is answered before auth.
     if let Some(method) = asked {
@@ -120,12 +122,16 @@ async fn limit(
 }
 
 /// A page of ours. Its path belongs to us with every method, and to no route where there is nothing to answer.
-fn own_page(snapshot: &Snapshot, target: &Target, headers: &HeaderMap) -> Option<Result<Reply, Rejection>> {
+fn own_page(snapshot: &Snapshot, target: &Target, headers: &HeaderMap) -> Option<Result<Verdict, Rejection>> {
     let Some(page) = snapshot.pages.answer(target.path(), headers, || snapshot.state()) else {
         return Pages::shadowed_by(target.path()).map(|_| Err(Rejection::NoRoute));
     };
     let read = [Method::GET, Method::HEAD].contains(target.method());
-    Some(if read { Ok(page) } else { Err(Rejection::MethodNotAllowed(vec![Method::GET, Method::HEAD])) })
+    Some(match page {
+        _ if !read => Err(Rejection::MethodNotAllowed(vec![Method::GET, Method::HEAD])),
+        Page::Ready(reply) => Ok(Verdict::Answer(reply)),
+        Page::Metrics => Ok(Verdict::Metrics),
+    })
 }
 
 /// Answered by the policy of the route that the real request will meet; where there is none, by the general one, so

@@ -3,6 +3,7 @@
 use super::{Rejection, TimeoutKind, ctx::RequestCtx};
 use crate::{
     connection,
+    observability::metrics::Outcome,
     resilience::{Failure, Retry, Timeouts},
     upstream::{Attempt, NoEndpoint, Service, Tried},
 };
@@ -25,6 +26,8 @@ pub(super) struct Attempts {
     fresh: bool,
     /// The final header came.
     answered: bool,
+    /// How the current one ended is counted already.
+    counted: bool,
     /// When the request's time for a response header ends. Set when the request has arrived whole.
     until: Option<Instant>,
 }
@@ -55,6 +58,12 @@ impl RequestCtx {
         let peer = if self.attempts.fresh { attempt.fresh_peer() } else { attempt.peer() };
         let mut peer = peer.ok_or(NoEndpoint)?;
         self.attempts.tried.add(&attempt);
+        if self.attempts.made > 0
+            && let Some(metrics) = self.attempt_metrics()
+        {
+            metrics.retried();
+        }
+        self.attempts.counted = false;
         self.attempts.made = self.attempts.made.saturating_add(1);
         self.attempts.current = Some(attempt);
         self.body_bytes = 0;
@@ -63,6 +72,7 @@ impl RequestCtx {
         }
         let left = self.time_left().unwrap_or(timeouts.connect);
         if left.is_zero() {
+            self.attempt_ended(Outcome::Timeout);
             return Err(Rejection::UpstreamTimeout(TimeoutKind::Request));
         }
         let connect = timeouts.connect.min(left);
@@ -102,6 +112,7 @@ impl RequestCtx {
     /// The final header is here: from now on only silence counts.
     pub(super) fn answered(&mut self, session: &Session) {
         self.attempts.answered = true;
+        self.attempt_ended(Outcome::Answered);
         self.await_bytes(session);
     }
 
@@ -124,6 +135,7 @@ impl RequestCtx {
 
     /// No connection came about: nothing was sent.
     pub(super) fn connect_failed(&mut self, session: &Session, mut error: Box<Error>) -> Box<Error> {
+        self.attempt_ended(Outcome::ConnectFailed);
         let retry = self.decide(session, Failure::NeverSent);
         self.conclude(retry, &mut error);
         error
@@ -144,6 +156,11 @@ impl RequestCtx {
             }
             _ => Failure::Other,
         };
+        self.attempt_ended(match failure {
+            Failure::AttemptTimeout => Outcome::Timeout,
+            Failure::DiedOnReused | Failure::DiedOnFresh => Outcome::Died,
+            Failure::NeverSent | Failure::Other => Outcome::Other,
+        });
         let retry = self.decide(session, failure);
         if overdue {
             // It looks like the caller's fault to pingora, and must not to the caller.
@@ -151,6 +168,15 @@ impl RequestCtx {
         }
         self.conclude(retry, &mut error);
         error
+    }
+
+    /// Count how the current attempt ended; what happens after its header changes nothing.
+    fn attempt_ended(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.attempts.counted, true)
+            && let Some(metrics) = self.attempt_metrics()
+        {
+            metrics.ended(outcome);
+        }
     }
 
     fn which_deadline(&self) -> TimeoutKind {

@@ -1,7 +1,7 @@
 use super::{Rejection, admission::Admission, attempt::Attempts, client::Client};
 use crate::{
     cors::Cors,
-    observability::{Level, Line, RequestId},
+    observability::{Level, Line, RequestId, metrics::ServiceMetrics},
     routing::Target,
     runtime::{Listener, Route, ServiceIndex, Snapshot},
     types::Pinned,
@@ -16,7 +16,7 @@ use pingora::{
 };
 use std::{
     fmt,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// What the gateway knows about one request. Filled in phase by phase.
@@ -87,6 +87,11 @@ impl RequestCtx {
         self.service.and_then(|index| self.snapshot.service(index)).map(|service| &**service)
     }
 
+    /// Where the attempts at the service are counted.
+    pub(super) fn attempt_metrics(&self) -> Option<&ServiceMetrics> {
+        self.service.and_then(|index| self.snapshot.attempts(index))
+    }
+
     /// The request may go to this service, perhaps under another path.
     pub(super) fn forward_to(&mut self, service: ServiceIndex, target: &Target) -> Result<(), Rejection> {
         self.service = Some(service);
@@ -130,8 +135,19 @@ impl RequestCtx {
         self.found.nearest.as_deref().or(known).or(self.cause.as_deref())
     }
 
-    /// One line of the access log.
-    pub(super) fn log(&self, head: &RequestHeader, status: u16) {
+    /// The request is over: one line of the access log, and one more in the metrics.
+    pub(super) fn ended(&self, head: &RequestHeader, status: u16) {
+        let took = self.started.elapsed();
+        self.log(head, status, took);
+        let metrics = &self.snapshot.process.metrics;
+        let route = self.route().map_or(metrics.no_route(), |route| &route.metrics);
+        route.answered(&head.method, status, took);
+        if let Some(rejection) = &self.rejection {
+            metrics.refused(route, rejection.code());
+        }
+    }
+
+    fn log(&self, head: &RequestHeader, status: u16, took: Duration) {
         let identity = self.found.identity.as_deref();
         let raw = String::from_utf8_lossy(head.raw_path());
         self.snapshot.process.access_log.write(&Line {
@@ -143,7 +159,7 @@ impl RequestCtx {
             path: raw.split('?').next().unwrap_or_default(),
             user_id: identity.and_then(|identity| identity.id()),
             username: identity.and_then(|identity| identity.username()),
-            response_time: self.started.elapsed(),
+            response_time: took,
             status_code: status,
             target_service: self.service().map(Service::log_name),
             route: self.route().map(|route| route.id.as_str()),

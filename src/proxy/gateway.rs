@@ -88,6 +88,7 @@ impl ProxyHttp for Gateway {
                 Err(rejection) => reply::refuse(session, ctx, rejection).await,
             },
             Ok(Verdict::Answer(answer)) => reply::send(session, ctx, answer).await,
+            Ok(Verdict::Metrics) => reply::metrics(session, ctx).await,
             Err(rejection) => reply::refuse(session, ctx, rejection).await,
         }
     }
@@ -223,7 +224,7 @@ impl ProxyHttp for Gateway {
         let failed = error.map(|error| ctx.rejection(error).status());
         let written = session.response_written().map(|response| response.status);
         let status = written.or(failed).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        ctx.log(session.req_header(), status.as_u16());
+        ctx.ended(session.req_header(), status.as_u16());
         connection::head_awaited(session.as_downstream());
     }
 }

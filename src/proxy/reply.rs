@@ -1,7 +1,7 @@
 //! How an answer of ours becomes bytes, and what every answer goes through.
 
 use super::{Rejection, ctx::RequestCtx, headers};
-use crate::types::Reply;
+use crate::{runtime::Shown, types::Reply};
 use http::{Method, StatusCode, header};
 use pingora::{http::ResponseHeader, prelude::Result, proxy::Session};
 
@@ -11,6 +11,14 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, rejectio
     // Kept for the log; the error is for phases that cannot answer.
     drop(ctx.refuse(rejection));
     send(session, ctx, answer).await
+}
+
+/// Send the metrics, once they are gathered.
+pub(super) async fn metrics(session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+    match Shown::to_caller(ctx.snapshot.clone()).await {
+        Some(text) => send(session, ctx, text).await,
+        None => refuse(session, ctx, Rejection::Internal).await,
+    }
 }
 
 /// Answer, and say that the request is answered.

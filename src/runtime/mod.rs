@@ -8,7 +8,9 @@ mod listener;
 mod live;
 mod process;
 mod redirect;
+mod reloads;
 mod route;
+mod scrape;
 mod snapshot;
 
 pub use headers::HeaderEdits;
@@ -16,5 +18,7 @@ pub use listener::Listener;
 pub use live::Live;
 pub use process::Process;
 pub use redirect::Redirect;
+pub use reloads::{History, ReloadAsked, ReloadError, Reloads};
 pub use route::{Action, Limits, Route};
+pub use scrape::Shown;
 pub use snapshot::{RouteIndex, ServiceIndex, Snapshot};

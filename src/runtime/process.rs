@@ -1,7 +1,8 @@
+use super::{Reloads, Shown};
 use crate::{
     config::{ConfigErrors, Loaded},
     limits::Counters,
-    observability::{AccessLog, ConnectionCounters, InFlight},
+    observability::{AccessLog, ConnectionCounters, InFlight, metrics::Metrics},
     store::Store,
     upstream::States,
 };
@@ -11,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::SystemTime,
 };
 
 /// What lives as long as the process: learned, counted, written.
@@ -27,15 +29,28 @@ pub struct Process {
     pub limits: Counters,
     /// What instances share.
     pub store: Store,
+    /// What is counted about requests.
+    pub metrics: Metrics,
+    /// What became of reloads.
+    pub reloads: Reloads,
+    /// The metrics as callers saw them last.
+    pub shown: Shown,
+    /// When the process began.
+    pub started: SystemTime,
     leaving: AtomicBool,
 }
 
 impl Process {
-    /// Nothing learned yet.
+    /// Nothing learned yet. `codes`: the words that refusals have.
     ///
     /// # Errors
     /// What is shared cannot be where the file says.
-    pub fn new(access_log: AccessLog, loaded: &Loaded) -> Result<Arc<Self>, ConfigErrors> {
+    pub fn new(
+        access_log: AccessLog,
+        loaded: &Loaded,
+        codes: impl IntoIterator<Item = &'static str>,
+    ) -> Result<Arc<Self>, ConfigErrors> {
+        let started = SystemTime::now();
         let store = Store::build(&loaded.config.redis);
         Ok(Arc::new(Self {
             upstream: States::default(),
@@ -44,6 +59,10 @@ impl Process {
             access_log,
             limits: Counters::new(loaded.config.limits.expected_keys.get()),
             store: store.map_err(|reason| loaded.sources.error("/redis/host", reason))?,
+            metrics: Metrics::new(codes),
+            reloads: Reloads::new(started),
+            shown: Shown::default(),
+            started,
             leaving: AtomicBool::new(false),
         }))
     }

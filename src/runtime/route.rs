@@ -4,6 +4,7 @@ use crate::{
     config::{Config, HeadersConfig, RouteConfig},
     cors::Cors,
     limits::{Counters, Limit},
+    observability::metrics::{Metrics, RouteMetrics},
     resilience::{RetryPolicy, Timeouts},
     routing::{EncodedSlash, Pattern, Rewrite},
     types::{Reply, RouteId},
@@ -40,6 +41,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Whether another endpoint is asked.
     pub retry: RetryPolicy,
+    /// Where its requests are counted; the same place in every snapshot.
+    pub metrics: Arc<RouteMetrics>,
 }
 
 /// The limits of a route, in the order they are asked.
@@ -110,6 +113,7 @@ impl Route {
             max_body: route.max_body.unwrap_or(config.max_body).get(),
             timeouts: Timeouts::resolve(&config.timeouts, &own, &route.timeouts),
             retry: RetryPolicy::new(retry),
+            metrics: general.metrics.route(&route.id, route.service.as_ref()),
         })
     }
 }
@@ -128,6 +132,7 @@ fn access(route: &RouteConfig) -> Result<Access, Problem> {
 pub(super) struct General<'s> {
     pub(super) limit: Option<Arc<Limit>>,
     pub(super) counters: &'s Counters,
+    pub(super) metrics: &'s Metrics,
 }
 
 fn limits(config: &Config, route: &RouteConfig, general: &General<'_>) -> Result<Limits, Problem> {

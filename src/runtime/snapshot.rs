@@ -7,6 +7,7 @@ use crate::{
     config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
     cors::Cors,
     limits::Limit,
+    observability::metrics::ServiceMetrics,
     own::{Pages, RouteDoc, ServiceState, State},
     routing::{Found, Pattern, Table, Target},
     types::Pinned,
@@ -36,6 +37,8 @@ pub struct Snapshot {
     table: Table<RouteIndex>,
     routes: Box<[Route]>,
     services: Box<[Arc<Service>]>,
+    /// Where the attempts of each service are counted.
+    attempts: Box<[Arc<ServiceMetrics>]>,
 }
 
 /// A route of a snapshot: its place in the file. Meaningless in any other snapshot.
@@ -58,12 +61,14 @@ impl Snapshot {
     ) -> Result<Self, ConfigErrors> {
         let mut problems = previous.map_or_else(Vec::new, |old| needs_restart(&old.config, &loaded.config));
         let parts = Parts::build(&loaded.config, previous, &process, &mut problems);
+        process.metrics.forget_unused();
         match parts {
             Some(parts) if problems.is_empty() => Ok(Self {
                 generation: previous.map_or(1, |old| old.generation + 1),
                 auth: parts.auth,
                 pages: pages(&loaded.config),
                 idle: parts.idle,
+                attempts: parts.services.iter().map(|service| process.metrics.service(&service.id)).collect(),
                 sources: loaded.sources.clone(),
                 config: loaded.config.clone(),
                 process,
@@ -118,6 +123,16 @@ impl Snapshot {
         self.routes.iter().any(limits)
     }
 
+    /// Where a service's attempts are counted.
+    pub fn attempts(&self, index: ServiceIndex) -> Option<&ServiceMetrics> {
+        self.attempts.get(index.0).map(|metrics| &**metrics)
+    }
+
+    /// How many routes there are.
+    pub fn routes(&self) -> usize {
+        self.routes.len()
+    }
+
     /// All services, by name.
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services
@@ -156,7 +171,8 @@ fn pages(config: &Config) -> Pages {
             .collect(),
     };
     let docs = config.own.docs.then(|| config.routes.iter().map(doc).collect());
-    Pages::build(&config.server.name, &config.server.version, docs)
+    let pages = Pages::build(&config.server.name, &config.server.version, docs);
+    if config.own.metrics { pages.with_metrics() } else { pages }
 }
 
 impl fmt::Debug for Snapshot {
@@ -191,7 +207,8 @@ impl Parts {
         let services = services(config, process, problems);
         let general = Limit::general(&config.limits, &process.limits);
         let general = general.map_err(|error| problems.push((format!("/limits/{}", error.key), error.reason)));
-        let general = General { limit: general.unwrap_or_default(), counters: &process.limits };
+        let general =
+            General { limit: general.unwrap_or_default(), counters: &process.limits, metrics: &process.metrics };
         let (table, routes) = routes(config, &general, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
         Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services })
@@ -268,6 +285,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
     check(old.admin.address == new.admin.address, "/admin/address");
     check(old.redis == new.redis, "/redis");
     check(old.limits.expected_keys == new.limits.expected_keys, "/limits/expected_keys");
+    check(old.admin.enabled == new.admin.enabled, "/admin/enabled");
     let (old, new) = (&old.server, &new.server);
     check((old.threads, old.default_threads) == (new.threads, new.default_threads), "/server/threads");
     check(old.run_dir == new.run_dir, "/server/run_dir");

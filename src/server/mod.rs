@@ -8,10 +8,11 @@ mod sockets;
 mod threads;
 
 use crate::{
+    admin::Admin,
     config::{Config, ConfigErrors, Loaded},
     connection::{ConnectionLimits, Door, Front},
     observability::{AccessLog, Logger},
-    proxy::Gateway,
+    proxy::{Gateway, Rejection},
     runtime::{Live, Process},
     upstream::{self, Watch},
 };
@@ -31,8 +32,8 @@ use run_dir::RunDir;
 use signals::Signals;
 pub use signals::survive_early as survive_early_signals;
 use sockets::{OnSockets, Sockets};
-use std::{io, process, sync::Arc, time::Duration};
-use tokio::sync::Mutex;
+use std::{io, net::SocketAddr, process, sync::Arc, time::Duration};
+use tokio::sync::{Mutex, mpsc::channel};
 
 /// Retries that pingora itself allows; above the 8 that `retry.attempts` can be, which decides.
 const PINGORA_RETRIES: usize = 16;
@@ -42,6 +43,9 @@ const NAMES: Duration = Duration::from_secs(1);
 
 /// How long the last lines of the access log may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Reloads that may wait for the one under way.
+const WAITING_RELOADS: usize = 16;
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +66,11 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     die_with_a_service();
     warn(loaded);
     let config = loaded.config.clone();
-    let process = Process::new(AccessLog::to_stdout()?, loaded)?;
+    let codes = Rejection::codes().map(|(code, _)| code);
+    let process = Process::new(AccessLog::to_stdout()?, loaded, codes)?;
     let live = Live::start(loaded, process.clone())?;
     let sockets = Sockets::bind(&config.listeners)?;
+    let operators = config.admin.enabled.then(|| sockets::bind(&config.admin.address)).transpose()?;
     resolve(&live)?;
     let run_dir = Arc::new(RunDir::open(&config.server.run_dir));
     let heard = signals::listen()?;
@@ -72,14 +78,12 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     let deadline = config.server.drain.deadline.get();
     let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), sockets: sockets.clone(), deadline };
     server.add_service(background_service("drain", drain));
-    server.add_service(background_service("reload", Reload { source, live, logger, asked: heard.reload }));
-    log::info!(
-        "{} {} serves on {} with {} worker threads",
-        config.server.name,
-        config.server.version,
-        sockets.addresses().join(", "),
-        threads::workers(&config.server),
-    );
+    let (ask, asked) = channel(WAITING_RELOADS);
+    let (admin, asked) = (Admin::new(live.clone(), logger.clone(), ask), Mutex::new(asked));
+    server.add_service(background_service("reload", Reload { source, live, logger, signalled: heard.reload, asked }));
+    let operated = operators.as_ref().map(|socket| socket.local_addr()).transpose()?;
+    operators.map(|socket| admin.serve(socket)).transpose()?;
+    announce(&config, &sockets, operated);
     started(sockets.addresses());
     let pause = config.server.drain.pause.get();
     let signals = Signals { process: process.clone(), run_dir: run_dir.clone(), pause, asked: Mutex::new(heard.asked) };
@@ -92,6 +96,21 @@ fn end(process: &Process, run_dir: &RunDir) -> ! {
     run_dir.clean();
     process.access_log.end(LAST_LINES);
     process::exit(0)
+}
+
+/// One line that says what serves where; tests and scripts read it.
+fn announce(config: &Config, sockets: &Sockets, operated: Option<SocketAddr>) {
+    if config.own.metrics {
+        log::warn!("own.metrics is on: whatever forwards to this gateway, a balancer too, publishes /metrics");
+    }
+    log::info!(
+        "{} {} serves on {} with {} worker threads, {}",
+        config.server.name,
+        config.server.version,
+        sockets.addresses().join(", "),
+        threads::workers(&config.server),
+        operated.map_or_else(|| "no admin".to_owned(), |address| format!("admin on {address}")),
+    );
 }
 
 fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {

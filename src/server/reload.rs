@@ -1,13 +1,17 @@
 use crate::{
     config::{Config, ConfigErrors, Loaded},
     observability::Logger,
-    runtime::{Live, Snapshot},
+    runtime::{Live, ReloadAsked, ReloadError, Snapshot},
     upstream,
 };
 use async_trait::async_trait;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
-use std::{path::PathBuf, sync::Arc};
-use tokio::{runtime::Handle, sync::Notify, task::spawn_blocking};
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, Notify, mpsc::Receiver},
+    task::spawn_blocking,
+};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -34,29 +38,37 @@ impl Source {
     }
 }
 
-/// Rereads the configuration on SIGHUP, away from the request threads. A bad file changes nothing.
+/// Rereads the configuration on SIGHUP and for the admin listener, one after the other and away from the request
+/// threads. A bad file changes nothing.
 pub(super) struct Reload {
     pub(super) source: Source,
     pub(super) live: Live,
     pub(super) logger: Logger,
     /// By SIGHUP. Several that come during one reload are one more.
-    pub(super) asked: Arc<Notify>,
+    pub(super) signalled: Arc<Notify>,
+    /// By somebody who waits for what comes of it. pingora starts services through a shared reference.
+    pub(super) asked: Mutex<Receiver<ReloadAsked>>,
 }
 
 #[async_trait]
 impl BackgroundService for Reload {
     async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut asked = self.asked.lock().await;
         loop {
             tokio::select! {
-                () = self.asked.notified() => self.reload().await,
-                _ = shutdown.changed() => return,
+                () = self.signalled.notified() => drop(self.reload().await),
+                // Whoever asked may be gone by then.
+                Some(asked) = asked.recv() => drop(asked.done.send(self.reload().await)),
+                _ = shutdown.changed() => break,
             }
         }
+        // Who asks now hears that nobody is there.
+        asked.close();
     }
 }
 
 impl Reload {
-    async fn reload(&self) {
+    async fn reload(&self) -> Result<u64, ReloadError> {
         let (source, live, logger) = (self.source.clone(), self.live.clone(), self.logger.clone());
         let outcome = spawn_blocking(move || {
             let loaded = source.load()?;
@@ -67,12 +79,14 @@ impl Reload {
             };
             let generation = live.reload(&loaded, ready)?;
             logger.set(&loaded.config.log, loaded.config.server.debug);
-            Ok::<u64, ConfigErrors>(generation)
+            Ok(generation)
         });
-        match outcome.await {
-            Ok(Ok(generation)) => log::info!("reloaded: generation {generation} serves"),
-            Ok(Err(errors)) => log::error!("reload refused, the running configuration stays:\n{errors}"),
-            Err(panic) => log::error!("reload refused, the running configuration stays: {panic}"),
+        let outcome = outcome.await.unwrap_or_else(|panic| Err(ReloadError::Internal(panic.to_string())));
+        match &outcome {
+            Ok(generation) => log::info!("reloaded: generation {generation} serves"),
+            Err(error) => log::error!("reload refused, the running configuration stays:\n{error}"),
         }
+        self.live.pin().process.reloads.ended(&outcome, SystemTime::now());
+        outcome
     }
 }

@@ -1,4 +1,4 @@
-use crate::config::ListenerConfig;
+use crate::{config::ListenerConfig, types::ListenAddress};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::{
@@ -44,8 +44,7 @@ impl Sockets {
         let mut fds = Fds::new();
         let mut addresses = Vec::new();
         for listener in listeners {
-            let wanted = listener.address.to_string();
-            let socket = bind(&wanted).map_err(|error| io::Error::new(error.kind(), explain(&wanted, &error)))?;
+            let socket = bind(&listener.address)?;
             let address = socket.local_addr()?.to_string();
             fds.add(address.clone(), socket.into_raw_fd());
             addresses.push(address);
@@ -65,11 +64,16 @@ impl Sockets {
     }
 }
 
-fn bind(address: &str) -> io::Result<TcpListener> {
-    let all: Vec<_> = address.to_socket_addrs()?.collect();
-    let socket = TcpListener::bind(all.as_slice())?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+/// Listen on one address, or say in one line why that cannot be.
+pub(super) fn bind(address: &ListenAddress) -> io::Result<TcpListener> {
+    let wanted = address.to_string();
+    let bound = || {
+        let all: Vec<_> = wanted.to_socket_addrs()?.collect();
+        let socket = TcpListener::bind(all.as_slice())?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    bound().map_err(|error: io::Error| io::Error::new(error.kind(), explain(&wanted, &error)))
 }
 
 fn explain(address: &str, error: &io::Error) -> String {

@@ -1,6 +1,7 @@
 //! Small words every module speaks. Nothing here knows about the gateway.
 
 mod clock;
+mod count;
 mod duration;
 mod list;
 mod name;
@@ -12,6 +13,7 @@ mod statuses;
 mod swap;
 
 pub use clock::{Clock, Moment};
+pub use count::{Count, Tally};
 pub use duration::Span;
 pub use list::List;
 pub use name::{RouteId, ServiceId};

@@ -18,6 +18,7 @@ mod endpoint;
 mod health;
 mod names;
 mod probe;
+mod report;
 mod service;
 mod states;
 mod watch;
@@ -28,6 +29,7 @@ pub use config::{
 pub use endpoint::{Attempt, Tried};
 pub use health::{Health, ServiceHealth};
 pub use names::resolve;
+pub use report::EndpointReport;
 pub use service::{NoEndpoint, Service};
 pub use states::States;
 pub use watch::Watch;

@@ -14,6 +14,7 @@
 mod support;
 
 mod access_log;
+mod admin;
 mod bad_input;
 mod connections;
 mod cors;
@@ -24,6 +25,7 @@ mod identity;
 mod lifecycle;
 mod limits;
 mod limits_redis;
+mod metrics;
 mod own;
 mod paths;
 mod routing;

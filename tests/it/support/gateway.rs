@@ -23,6 +23,8 @@ pub struct Outcome {
 pub fn edgeway(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edgeway"));
     command.current_dir(folder).env_clear().env("PATH", "/usr/bin:/bin").env("RUN_DIR", folder.join("run"));
+    // The shipped file's default may be taken by another test.
+    command.env("ADMIN_ADDRESS", "127.0.0.1:0");
     command
 }
 
@@ -38,6 +40,8 @@ pub struct Gateway {
     folder: TempDir,
     child: Mutex<Child>,
     pub address: SocketAddr,
+    /// The operator's listener; port 0 where there is none.
+    pub admin: SocketAddr,
 }
 
 impl Gateway {
@@ -92,7 +96,8 @@ impl Gateway {
         let child = command.stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
         // It holds the other end of what the child writes to.
         drop(command);
-        let mut gateway = Self { folder, child: Mutex::new(child), address: ([127, 0, 0, 1], 0).into() };
+        let nowhere = ([127, 0, 0, 1], 0).into();
+        let mut gateway = Self { folder, child: Mutex::new(child), address: nowhere, admin: nowhere };
         let mut address = None;
         let started = within_patience(|| {
             address = gateway.listening();
@@ -100,17 +105,26 @@ impl Gateway {
         });
         assert!(started, "not started:\n{}", gateway.stderr());
         gateway.address = address.unwrap_or_else(|| panic!("ended at its start:\n{}", gateway.stderr()));
+        gateway.admin = gateway.operated().unwrap_or(nowhere);
         gateway
+    }
+
+    /// The same line ends with the address of the operator's listener.
+    fn operated(&self) -> Option<SocketAddr> {
+        let text = self.stderr();
+        let (_, rest) = text.split_once(" worker threads, admin on ")?;
+        let address: SocketAddr = rest.lines().next()?.parse().ok()?;
+        Some(callable(address))
     }
 
     /// The first address of the line that says where it serves.
     fn listening(&self) -> Option<SocketAddr> {
         let text = self.stderr();
         let (_, rest) = text.split_once(" serves on ")?;
-        let (address, _) = rest.split_once([',', ' '])?;
-        let address: SocketAddr = address.parse().ok()?;
-        let ip = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
-        Some((ip, address.port()).into())
+        // Whole lines only: the admin listener's address stands at the end.
+        let (line, _) = rest.split_once('\n')?;
+        let (address, _) = line.split_once([',', ' '])?;
+        Some(callable(address.parse().ok()?))
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -170,6 +184,25 @@ impl Gateway {
         self.exit_code().unwrap()
     }
 
+    /// Ask the operator's listener, on a connection of its own.
+    pub fn operate(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Response {
+        http::exchange(self.admin, &http::text_to("localhost", method, path, headers, body))
+    }
+
+    /// What a scrape says.
+    pub fn metrics(&self) -> String {
+        let response = self.operate("GET", "/metrics", &[], "");
+        assert_eq!((response.status, response.complete), (200, true), "{response:?}");
+        response.body
+    }
+
+    /// The value of one sample, as the scrape writes its name and labels; `None`: there is none.
+    pub fn metric(&self, sample: &str) -> Option<f64> {
+        let text = self.metrics();
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
+
     /// A connection that is kept.
     pub fn client(&self) -> Client {
         Client::connect(self.address)
@@ -208,6 +241,12 @@ impl Gateway {
     }
 }
 
+/// Who listens on every interface is called on this machine's own.
+fn callable(address: SocketAddr) -> SocketAddr {
+    let ip = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
+    (ip, address.port()).into()
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         let mut child = self.child.lock().unwrap();
@@ -229,6 +268,7 @@ fn whole(sections: &str, folder: &Path) -> String {
         format!("server: {{ threads: 2, run_dir: {}/run, drain: {{ pause: 0s, deadline: 35s }} }}\n", folder.display()),
     );
     add("listeners", "listeners: [{ address: \"127.0.0.1:0\" }]\n".to_owned());
+    add("admin", "admin: { address: \"127.0.0.1:0\" }\n".to_owned());
     add("auth", format!("auth: {{ jwt: {{ algorithm: HS256, secret: {SECRET} }} }}\n"));
     text + sections
 }

@@ -136,7 +136,12 @@ impl Client {
 
 /// A request on a connection that closes after it.
 pub fn text(method: &str, path: &str, headers: &[&str], body: &str) -> Vec<u8> {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n");
+    text_to("gateway.test", method, path, headers, body)
+}
+
+/// The same under another name of the machine.
+pub fn text_to(host: &str, method: &str, path: &str, headers: &[&str], body: &str) -> Vec<u8> {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     headers.iter().for_each(|line| request.push_str(&format!("{line}\r\n")));
     if !body.is_empty() {
         request.push_str(&format!("Content-Length: {}\r\n", body.len()));

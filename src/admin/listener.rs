@@ -1,0 +1,104 @@
+//! Connections to the operator's listener: few, and none that is silent for long.
+
+use axum::{extract::connect_info::Connected, serve::IncomingStream};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep, sleep},
+};
+
+/// Most connections at a time: scrapers, probes and people. They share the process's descriptors with all callers.
+const MOST: usize = 64;
+
+/// Longest silence of whoever has something to send; a scraper that is slower opens another connection.
+const SILENCE: Duration = Duration::from_secs(75);
+
+/// Accepts while there is room.
+pub(super) struct Listener {
+    socket: TcpListener,
+    room: Arc<Semaphore>,
+}
+
+/// A connection and its place among the others.
+pub(super) struct Connection {
+    stream: TcpStream,
+    silent: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Who connects.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+impl Listener {
+    pub(super) fn new(socket: TcpListener) -> Self {
+        Self { socket, room: Arc::new(Semaphore::new(MOST)) }
+    }
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        loop {
+            // Never closed, so there is always an answer.
+            let Ok(place) = self.room.clone().acquire_owned().await else { continue };
+            match self.socket.accept().await {
+                Ok((stream, peer)) => {
+                    _ = stream.set_nodelay(true);
+                    return (Connection { stream, silent: Box::pin(sleep(SILENCE)), _place: place }, peer);
+                }
+                // Out of descriptors, most likely: they come back.
+                Err(error) => {
+                    log::warn!("the admin listener cannot accept: {error}");
+                    sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Listener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_ready() {
+            self.silent.as_mut().reset(Instant::now() + SILENCE);
+            return read;
+        }
+        self.silent.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

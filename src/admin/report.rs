@@ -1,0 +1,137 @@
+//! The documents of `/api/v1/state` and `/api/v1/endpoints`.
+
+use crate::{
+    observability::LogLevel,
+    runtime::{History, Snapshot},
+    upstream::{EndpointReport, Health, Service},
+};
+use serde::Serialize;
+use std::time::{Duration, Instant, SystemTime};
+
+/// What runs, and how it is.
+#[derive(Serialize)]
+pub(super) struct State {
+    name: String,
+    version: String,
+    build: Build,
+    started: String,
+    leaving: bool,
+    generation: u64,
+    /// When that generation was loaded.
+    since: String,
+    log_level: LogLevel,
+    in_flight: i64,
+    routes: usize,
+    services: Vec<ServiceState>,
+    reloads: Reloads,
+}
+
+#[derive(Serialize)]
+struct Build {
+    version: &'static str,
+    commit: &'static str,
+}
+
+/// One service with its endpoints.
+#[derive(Serialize)]
+pub(super) struct ServiceState {
+    service: String,
+    log_name: String,
+    health: &'static str,
+    error: Option<&'static str>,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Serialize)]
+struct Endpoint {
+    address: String,
+    weight: u16,
+    health: &'static str,
+    /// Why the last probe failed.
+    error: Option<&'static str>,
+    last_probe_ms_ago: Option<u64>,
+    response_time_ms: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Reloads {
+    succeeded: u64,
+    failed: u64,
+    last_success: String,
+    last_failure: Option<Failure>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    at: String,
+    errors: Vec<String>,
+}
+
+pub(super) fn state(snapshot: &Snapshot, log_level: LogLevel) -> State {
+    let process = &snapshot.process;
+    let history = process.reloads.history();
+    State {
+        name: snapshot.config.server.name.clone(),
+        version: snapshot.config.server.version.clone(),
+        build: Build { version: env!("CARGO_PKG_VERSION"), commit: env!("EDGEWAY_COMMIT") },
+        started: date(process.started),
+        leaving: process.is_leaving(),
+        generation: snapshot.generation,
+        since: date(history.last_success),
+        log_level,
+        // Threads are asked one after the other: a request that moves between them may be seen on neither.
+        in_flight: process.in_flight.count().max(0),
+        routes: snapshot.routes(),
+        services: services(snapshot, Instant::now()),
+        reloads: reloads(history),
+    }
+}
+
+/// All services, by name.
+pub(super) fn services(snapshot: &Snapshot, now: Instant) -> Vec<ServiceState> {
+    let state = |service: &Service| {
+        let health = service.health();
+        ServiceState {
+            service: service.id.to_string(),
+            log_name: service.log_name().to_owned(),
+            health: word(health.status),
+            error: health.error,
+            endpoints: service.report().iter().map(|report| endpoint(report, now)).collect(),
+        }
+    };
+    snapshot.services().iter().map(|service| state(service)).collect()
+}
+
+fn endpoint(report: &EndpointReport, now: Instant) -> Endpoint {
+    let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+    let age = report.probed.map(|probed| now.saturating_duration_since(probed).as_millis());
+    Endpoint {
+        address: report.address.to_string(),
+        weight: report.weight,
+        health: word(report.health),
+        error: report.error,
+        last_probe_ms_ago: age.and_then(|age| age.try_into().ok()),
+        response_time_ms: report.response_time.map(milliseconds),
+    }
+}
+
+fn reloads(history: History) -> Reloads {
+    Reloads {
+        succeeded: history.succeeded,
+        failed: history.failed,
+        last_success: date(history.last_success),
+        last_failure: history.last_failure.map(|(at, errors)| Failure { at: date(at), errors }),
+    }
+}
+
+fn word(health: Health) -> &'static str {
+    match health {
+        Health::Unknown => "unknown",
+        Health::Healthy => "healthy",
+        Health::Unhealthy => "unhealthy",
+    }
+}
+
+fn date(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}

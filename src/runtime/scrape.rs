@@ -1,0 +1,173 @@
+//! What a scrape tells: numbers of all modules under the names of one list.
+
+use super::{Process, Snapshot};
+use crate::{
+    observability::metrics::{
+        CONTENT_TYPE, MetricFamily, Seen, exposition,
+        names::{
+            BUILD_INFO, CONNECTIONS, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, DROPPED_LINES, ENDPOINT_HEALTH,
+            FAILED_RELOADS, GENERATION, IDLE_CLOSED, IN_PROGRESS, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS,
+            MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, SERVICE_HEALTH, SLOW_HEADS, TOKEN_CACHE_ENTRIES,
+            TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
+        },
+        process_families, unix,
+    },
+    store::Waits,
+    types::{Pinned, Reply},
+    upstream::Health,
+};
+use http::StatusCode;
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+/// How long callers get the same text: whoever they are and however often they ask, it is gathered once a second.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What callers of the gateway were shown last.
+pub struct Shown {
+    /// Whoever gathers; others wait and get the same.
+    turn: Semaphore,
+    last: Mutex<Option<(Instant, Reply)>>,
+}
+
+impl Shown {
+    /// The answer to a caller's scrape, gathered on a thread that serves nobody else: with 1,000 routes it would hold
+    /// up all requests of a worker for some milliseconds. `None`: a fault of the gateway's own.
+    pub async fn to_caller(snapshot: Pinned<Snapshot>) -> Option<Reply> {
+        let process = snapshot.process.clone();
+        let _turn = process.shown.turn.acquire().await.ok()?;
+        if let Some(reply) = process.shown.recent(Instant::now()) {
+            return Some(reply);
+        }
+        let reply = spawn_blocking(move || snapshot.scrape()).await.ok()?;
+        *process.shown.last.lock() = Some((Instant::now(), reply.clone()));
+        Some(reply)
+    }
+
+    fn recent(&self, now: Instant) -> Option<Reply> {
+        let last = self.last.lock();
+        last.as_ref().filter(|(at, _)| now.saturating_duration_since(*at) < FRESH).map(|(_, reply)| reply.clone())
+    }
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self { turn: Semaphore::new(1), last: Mutex::default() }
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shown")
+    }
+}
+
+impl Snapshot {
+    /// The answer to a scrape. Takes a while with many routes: never on a thread that serves requests.
+    pub fn scrape(&self) -> Reply {
+        Reply::new(StatusCode::OK, CONTENT_TYPE, exposition(self.families()))
+    }
+
+    /// Source by source. A new one is a line here, and its names stand in `observability/metrics/names.rs`.
+    fn families(&self) -> Vec<MetricFamily> {
+        let process = &*self.process;
+        [
+            process.metrics.families(),
+            health(self),
+            tokens(self),
+            configuration(self),
+            gateway(process),
+            connections(process),
+            limits(self),
+            process_families(process.started),
+        ]
+        .concat()
+    }
+}
+
+fn health(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let services = snapshot.services().iter();
+    let of_services =
+        services.clone().filter_map(|service| Some(([service.id.as_str()], value(service.health().status)?)));
+    let of_endpoints = services.flat_map(|service| {
+        let known = service.report().into_iter();
+        known.filter_map(|one| Some(([service.id.to_string(), one.address.to_string()], value(one.health)?)))
+    });
+    vec![SERVICE_HEALTH.each(of_services), ENDPOINT_HEALTH.each(of_endpoints)]
+}
+
+/// Nobody should be alerted about a service that nobody has asked yet: absent, not zero.
+fn value(health: Health) -> Option<f64> {
+    match health {
+        Health::Unknown => None,
+        Health::Healthy => Some(1.0),
+        Health::Unhealthy => Some(0.0),
+    }
+}
+
+fn tokens(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let remembered = snapshot.auth.remembered();
+    vec![
+        TOKEN_CACHE_HITS.one(remembered.hits as f64),
+        TOKEN_CACHE_MISSES.one(remembered.misses as f64),
+        TOKEN_CACHE_ENTRIES.one(remembered.entries as f64),
+    ]
+}
+
+fn configuration(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let history = snapshot.process.reloads.history();
+    vec![
+        GENERATION.one(snapshot.generation as f64),
+        RELOADS.one(history.succeeded as f64),
+        FAILED_RELOADS.one(history.failed as f64),
+        LAST_RELOAD.one(unix(history.last_success)),
+    ]
+}
+
+fn connections(process: &Process) -> Vec<MetricFamily> {
+    let counts = process.connections.snapshot();
+    let refused = [("in_all", counts.refused_total_limit), ("per_address", counts.refused_per_address)];
+    vec![
+        CONNECTIONS.one(counts.accepted as f64),
+        CONNECTIONS_OPEN.one(counts.open as f64),
+        CONNECTIONS_REFUSED.each(refused.map(|(limit, count)| ([limit], count as f64))),
+        MALFORMED.one(counts.malformed as f64),
+        SLOW_HEADS.one(counts.slow_heads as f64),
+        IDLE_CLOSED.one(counts.idle_closed as f64),
+    ]
+}
+
+fn limits(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let process = &*snapshot.process;
+    let decisions = process.limits.tallies().map(|(tally, count)| ([tally.by(), tally.decision()], count as f64));
+    let mut families = vec![LIMIT_DECISIONS.each(decisions), LIMIT_COUNTERS.one(process.limits.sizes().0 as f64)];
+    if snapshot.counts_in_redis() {
+        families.push(REDIS_WAIT.histograms([([""; 0], waits(process.store.waits()))]));
+        families.push(REDIS_FAILURES.one(process.store.failures() as f64));
+        families.push(REDIS_UP.one(if process.store.is_resting() { 0.0 } else { 1.0 }));
+    }
+    families
+}
+
+fn waits(waits: &Waits) -> Seen {
+    let (counts, sum) = waits.sums();
+    let mut below = 0;
+    let cumulated = Waits::BOUNDS.iter().zip(counts).map(|(millis, count)| {
+        below += count;
+        (millis / 1_000.0, below)
+    });
+    Seen { buckets: cumulated.collect(), count: counts.iter().sum(), sum: sum.as_secs_f64() }
+}
+
+fn gateway(process: &Process) -> Vec<MetricFamily> {
+    vec![
+        BUILD_INFO.each([([env!("CARGO_PKG_VERSION"), env!("EDGEWAY_COMMIT")], 1.0)]),
+        // Threads are asked one after the other: a request that moves between them may be seen on neither.
+        IN_PROGRESS.one(process.in_flight.count().max(0) as f64),
+        DROPPED_LINES.one(process.access_log.dropped() as f64),
+    ]
+}
