@@ -1,7 +1,7 @@
 //! The operator's listener: who may ask it, and what it changes.
 
 use super::support::{Client, Gateway, Outcome, Upstream, edgeway, within_patience};
-use nix::sys::signal::Signal::SIGTERM;
+use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 use serde_json::json;
 use std::{fs, net::TcpListener, thread};
 use tempfile::TempDir;
@@ -186,12 +186,13 @@ fn what_it_does_not_know_it_refuses_with_a_problem() {
 
 #[test]
 fn it_answers_while_the_gateway_leaves() {
-    let server = "server: { threads: 1, run_dir: \"${RUN_DIR}\", drain: { pause: 3s, deadline: 35s } }\n";
+    let server = "server: { threads: 1, run_dir: \"${RUN_DIR}\", drain: { pause: 60s, deadline: 35s } }\n";
     let gateway = Gateway::start(&format!("{server}{PING}"));
     assert_eq!(gateway.operate("GET", "/health/ready", &[], "").status, 200);
     gateway.signal(SIGTERM);
     assert!(within_patience(|| gateway.operate("GET", "/health/ready", &[], "").status == 503));
     assert_eq!(gateway.operate("GET", "/api/v1/state", &[], "").json()["leaving"], true);
+    gateway.signal(SIGINT);
     assert_eq!(gateway.wait_for_exit(), 0);
 }
 

@@ -84,6 +84,8 @@ fn with_a_secret_alone_it_starts_is_ready_and_answers() {
     let gateway = start(&[]);
     assert_eq!(gateway.get("/health/ready", &[]).status, 200);
     assert_eq!(gateway.get("/health", &[]).status, 200);
+    // As the replaced gateway did.
+    assert_eq!(gateway.get("/metrics", &[]).status, 200);
     let root = gateway.get("/", &[]).json();
     assert_eq!((&root["name"], &root["version"]), (&json!("TS Portal API Gateway"), &json!("1.0.0")));
     assert_eq!(gateway.get("/api/members", &[]).status, 401);
@@ -406,6 +408,8 @@ fn wrong_values_are_refused_with_their_places() {
         ("HTTPX_POOL_MAXSIZE", "some", "server.upstream_idle_connections_per_host"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "listeners[0].trusted_proxies[0]"),
         ("ADMIN_ADDRESS", "9901", "admin.address"),
+        // Others can reach it, so ADMIN_TOKEN must be set.
+        ("ADMIN_ADDRESS", "0.0.0.0:9901", "admin.token"),
         ("JWT_ALGORITHM", "none", "auth.jwt.algorithm"),
         ("JWT_LEEWAY", "301", "auth.jwt.leeway"),
         ("JWT_EXPIRE_MINUTES", "long", "auth.jwt.lifetime"),

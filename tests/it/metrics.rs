@@ -356,10 +356,8 @@ fn the_page_and_a_scrape_name_the_same_metrics() {
 
     let upstream = Upstream::echo();
     // Those of Redis are there where a limit is counted in one, whether or not it answers.
-    let shared = format!(
-        "redis: {{ host: 127.0.0.1, port: {} }}\nlimits: {{ requests: 100, mode: exact }}\n",
-        super::support::closed_port()
-    );
+    let shared =
+        format!("redis: {{ host: 127.0.0.1, port: {} }}\nlimits: {{ requests: 100, mode: exact }}\n", closed_port());
     let sections = format!("{shared}services: {{ s: {{ endpoints: [{:?}] }} }}\n{ROUTES}", upstream.url());
     let gateway = Gateway::start(&sections);
     assert_eq!(gateway.get("/x/1", &[]).status, 200);
