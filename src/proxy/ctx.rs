@@ -130,8 +130,11 @@ impl RequestCtx {
         self.found.nearest.as_deref().or(known).or(self.cause.as_deref())
     }
 
-    /// One line of the access log.
+    /// One line of the access log, where there is one.
     pub(super) fn log(&self, head: &RequestHeader, status: u16) {
+        if !self.snapshot.config.log.access {
+            return;
+        }
         let identity = self.found.identity.as_deref();
         let raw = String::from_utf8_lossy(head.raw_path());
         self.snapshot.process.access_log.write(&Line {
