@@ -8,6 +8,7 @@
 mod auth;
 mod headers;
 mod log;
+mod material;
 mod routing;
 mod snapshot;
 
