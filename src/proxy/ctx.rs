@@ -64,7 +64,7 @@ impl RequestCtx {
             self.client = Client::resolve(address.ip(), &head.headers, trusted);
         }
         if self.client.trusted
-            && let Some(kept) = head.headers.get(super::headers::REQUEST_ID).and_then(RequestId::kept)
+            && let Some(kept) = head.headers.get(&super::headers::REQUEST_ID).and_then(RequestId::kept)
         {
             self.id = kept;
         }
