@@ -5,10 +5,10 @@ SHELL := /bin/bash
 # A folder of one's own may be given: CARGO_TARGET_DIR=/elsewhere make test
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup demo run test check lint doc deny bench release clean
+.PHONY: help setup demo run test check lint doc deny bench bench-load bench-instructions bench-instructions-stages release clean
 
 help: ## List the verbs
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-26s %s\n", $$1, $$2 }'
 
 setup: ## Install what the build needs (cmake), or say what to install
 	@scripts/setup.sh build
@@ -38,6 +38,24 @@ deny: ## Licences, sources and known faults of dependencies
 
 bench: setup ## How long single stages take (criterion)
 	cargo bench -- $(ARGS)
+
+# `release`, as users have it, takes minutes to build; `bench` is quicker to build and a little slower.
+PROFILE ?= release
+
+bench-load: setup ## CPU per request beside HAProxy, nginx and Envoy (ARGS='--quick --work plain,hs256', PROFILE=bench)
+	@benches/load/setup.sh $(TARGET)/bench-tools
+	cargo build --profile $(PROFILE) --bin edgeway
+	@benches/load/run.py --edgeway $(TARGET)/release/edgeway --tools $(TARGET)/bench-tools --json $(TARGET)/bench-load.json $(ARGS)
+
+bench-instructions: setup ## Instructions per request and stage, held against benches/instructions.toml (ARGS=--record)
+	@benches/load/setup.sh $(TARGET)/bench-tools count
+	cargo build --profile count --bin edgeway --example stages
+	@benches/instructions/run.py --edgeway $(TARGET)/count/edgeway --stages $(TARGET)/count/examples/stages $(ARGS)
+
+bench-instructions-stages: setup ## The same for single stages only: a quarter of a minute
+	@benches/load/setup.sh $(TARGET)/bench-tools count
+	cargo build --profile count --example stages
+	@benches/instructions/run.py --stages $(TARGET)/count/examples/stages $(ARGS)
 
 release: setup ## The fully optimised binary: takes minutes
 	cargo build --profile release

@@ -8,6 +8,7 @@
 mod auth;
 mod headers;
 mod log;
+mod material;
 mod metrics;
 mod routing;
 mod snapshot;

@@ -35,8 +35,11 @@ fn headers_of(claims: &Value, expected: &[(&str, &str)]) {
     let mut claims = claims.clone();
     claims["exp"] = (unix_now() + 60).into();
     let identity = ask(&authenticator(&hs256()), &signed(&claims)).unwrap();
-    let mut found: Vec<_> =
-        identity.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let mut found: Vec<_> = identity
+        .headers()
+        .iter()
+        .map(|(name, value)| (str::from_utf8(name).unwrap(), value.to_str().unwrap()))
+        .collect();
     found.sort();
     assert_eq!(found, expected, "{claims}");
 }
@@ -71,7 +74,7 @@ fn a_token_is_verified_once_and_remembered_until_it_ends() {
     assert!(Arc::ptr_eq(&first, &again));
     let mut over = Identity::new(json!({ "exp": unix_now() }).as_object().unwrap().clone(), &[]);
     over.expires = unix_now();
-    authenticator.verified.insert("t".into(), Arc::new(over));
+    authenticator.verified.insert(b"t".as_slice().into(), Arc::new(over));
     assert_eq!(ask(&authenticator, "t").unwrap_err(), AuthError::Expired);
 }
 
@@ -81,10 +84,10 @@ fn what_is_remembered_survives_a_reload_that_changes_nothing_about_identity() {
     let token = signed(&json!({ "exp": unix_now() + 60 }));
     ask(&before, &token).unwrap();
     let same = Authenticator::build(&config(&hs256()), Some(&before)).unwrap();
-    assert!(same.verified.get(token.as_str()).is_some());
+    assert!(same.verified.get(token.as_bytes()).is_some());
     let other = json!({ "algorithm": "HS256", "secret": SECRET, "audience": "x" });
     let changed = Authenticator::build(&config(&other), Some(&before)).unwrap();
-    assert!(changed.verified.get(token.as_str()).is_none());
+    assert!(changed.verified.get(token.as_bytes()).is_none());
     assert_eq!(ask(&changed, &token).unwrap_err(), AuthError::Audience);
 }
 

@@ -1,6 +1,6 @@
 use super::{AuthConfig, AuthConfigError, AuthError, Identity, Protected, RouteAuth, jwt::JwtVerifier, keys::Material};
 use crate::types::Count;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use quick_cache::{Weighter, sync::Cache};
 use std::{
     fmt,
@@ -41,14 +41,14 @@ pub struct Remembered {
 }
 
 /// By the whole token: a signature costs 30 to 90 µs, a look-up a fraction of one.
-type Verified = Cache<Box<str>, Arc<Identity>, ByMemory>;
+type Verified = Cache<Box<[u8]>, Arc<Identity>, ByMemory>;
 
 #[derive(Clone)]
 struct ByMemory;
 
-impl Weighter<Box<str>, Arc<Identity>> for ByMemory {
-    fn weight(&self, token: &Box<str>, identity: &Arc<Identity>) -> u64 {
-        identity.weight(token)
+impl Weighter<Box<[u8]>, Arc<Identity>> for ByMemory {
+    fn weight(&self, token: &Box<[u8]>, identity: &Arc<Identity>) -> u64 {
+        identity.weight(token.len())
     }
 }
 
@@ -90,7 +90,7 @@ impl Authenticator {
     pub fn authenticate(&self, asked: RouteAuth, headers: &HeaderMap) -> Result<Option<Arc<Identity>>, AuthError> {
         match asked {
             RouteAuth::Public => Ok(None),
-            RouteAuth::Required => self.token(bearer(headers)?).map(Some),
+            RouteAuth::Required => self.caller(authorization(headers)?).map(Some),
         }
     }
 
@@ -104,38 +104,49 @@ impl Authenticator {
         Remembered { hits: self.asked.known.sum(), misses: self.asked.unknown.sum(), entries: self.verified.len() }
     }
 
-    fn token(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
+    fn caller(&self, authorization: &HeaderValue) -> Result<Arc<Identity>, AuthError> {
         let jwt = self.jwt.as_ref().ok_or(AuthError::Missing)?;
         let in_time = |identity: Arc<Identity>| {
             // Never past `exp`, however often it is used.
             let over = identity.expires.saturating_add(jwt.leeway()) <= unix_now();
             if over { Err(AuthError::Expired) } else { Ok(identity) }
         };
-        if let Some(identity) = self.verified.get(token) {
+        // By its bytes: what is remembered was a text when it was verified, so it needs no second look at each byte.
+        if let Some(identity) = bearer(authorization.as_bytes()).and_then(|token| self.verified.get(token)) {
             self.asked.known.add();
             return in_time(identity);
         }
         self.asked.unknown.add();
-        let identity = in_time(Arc::new(Identity::new(jwt.verify(token)?, &self.headers)))?;
+        let text = authorization.to_str().map_err(|_| AuthError::Ambiguous)?;
+        let token = bearer(text.as_bytes()).ok_or(AuthError::Missing)?;
+        let claims = jwt.verify(str::from_utf8(token).map_err(|_| AuthError::Ambiguous)?)?;
+        let identity = in_time(Arc::new(Identity::new(claims, &self.headers)))?;
         self.verified.insert(token.into(), identity.clone());
         Ok(identity)
     }
 }
 
-/// RFC 6750 section 2.1. A second header, or one that is no text, could be read in two ways.
-fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
+/// A second one could be read in two ways.
+fn authorization(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = match (values.next(), values.next()) {
-        (None, _) => return Err(AuthError::Missing),
-        (Some(only), None) => only.to_str().map_err(|_| AuthError::Ambiguous)?,
-        _ => return Err(AuthError::Ambiguous),
-    };
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    let token = token.trim_matches(' ');
-    match scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
-        true => Ok(token),
-        false => Err(AuthError::Missing),
+    match (values.next(), values.next()) {
+        (None, _) => Err(AuthError::Missing),
+        (Some(only), None) => Ok(only),
+        _ => Err(AuthError::Ambiguous),
     }
+}
+
+/// RFC 6750 section 2.1: the scheme in any case, then the token.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, mut token) = value.split_at_checked(b"Bearer".len())?;
+    while let [b' ', rest @ ..] = token {
+        token = rest;
+    }
+    while let [rest @ .., b' '] = token {
+        token = rest;
+    }
+    let apart = value.get(scheme.len()) == Some(&b' ');
+    (scheme.eq_ignore_ascii_case(b"bearer") && apart && !token.is_empty()).then_some(token)
 }
 
 /// `auth.headers`, with what a claim must never replace refused.

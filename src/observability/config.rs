@@ -2,17 +2,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// `log:`: what is written to stderr. The access log, one JSON object a line, always goes to stdout.
+/// `log:`: what is written to stderr, and whether there is an access log. It goes to stdout, one JSON object a line.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     /// The least important level that is written. Default: info.
     pub level: LogLevel,
+    /// Whether a line of the access log is written for each request. Default: true.
+    pub access: bool,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: LogLevel::Info }
+        Self { level: LogLevel::Info, access: true }
     }
 }
 

@@ -5,13 +5,16 @@ use crate::types::Network;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// What proxies in front of the gateway say about a request.
-pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// What proxies in front of the gateway say about a request. `static`, so that a head can borrow the text.
+pub(super) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Most hops that are looked at: ALB itself answers 463 above 30 addresses.
 const MOST_HOPS: usize = 64;
+
+/// Longest text of an address, in bytes: IPv6 with an IPv4 tail.
+const LONGEST_ADDRESS: usize = 45;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +40,7 @@ impl Client {
         if !client.trusted {
             return client;
         }
-        let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+        let lines = headers.get_all(&FORWARDED_FOR).iter().rev();
         let hops = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
         for hop in hops.take(MOST_HOPS) {
             // Whatever stands left of something unreadable is nobody's word.
@@ -57,16 +60,23 @@ impl Client {
 
     /// The chain that the service gets: what trusted proxies said, and who is connected.
     pub(super) fn chain(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let mut chain = String::new();
-        if self.trusted {
-            for line in headers.get_all(FORWARDED_FOR) {
-                chain.push_str(line.to_str().ok()?);
-                chain.push_str(", ");
-            }
+        use std::io::Write;
+        // On the stack: the usual chain is one address.
+        let mut text = [0; LONGEST_ADDRESS];
+        let mut rest = &mut text[..];
+        write!(rest, "{}", self.peer).ok()?;
+        let left = rest.len();
+        let peer = text.get(..LONGEST_ADDRESS - left)?;
+        if !self.trusted {
+            return HeaderValue::from_bytes(peer).ok();
         }
-        use std::fmt::Write;
-        write!(chain, "{}", self.peer).ok()?;
-        HeaderValue::from_str(&chain).ok()
+        let mut chain = Vec::new();
+        for line in headers.get_all(&FORWARDED_FOR) {
+            chain.extend_from_slice(line.to_str().ok()?.as_bytes());
+            chain.extend_from_slice(b", ");
+        }
+        chain.extend_from_slice(peer);
+        HeaderValue::from_bytes(&chain).ok()
     }
 }
 
@@ -85,7 +95,7 @@ mod tests {
     fn check(peer: &str, lines: &[&str], expected: &str) {
         let trusted: Vec<Network> = ["10.0.0.0/8", "fd00::/8"].map(|text| text.parse().unwrap()).into();
         let mut headers = HeaderMap::new();
-        lines.iter().for_each(|line| _ = headers.append(FORWARDED_FOR, HeaderValue::from_str(line).unwrap()));
+        lines.iter().for_each(|line| _ = headers.append(&FORWARDED_FOR, HeaderValue::from_str(line).unwrap()));
         let client = Client::resolve(peer.parse().unwrap(), &headers, &trusted);
         assert_eq!(client.address, expected.parse::<IpAddr>().unwrap(), "{peer} {lines:?}");
     }
@@ -117,7 +127,7 @@ mod tests {
     #[test]
     fn the_chain_begins_anew_with_an_untrusted_peer() {
         let mut headers = HeaderMap::new();
-        headers.append(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
+        headers.append(&FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         let chain = |peer: [u8; 4]| Client::resolve(peer.into(), &headers, &trusted).chain(&headers).unwrap();
         assert_eq!(chain([192, 0, 2, 1]), "192.0.2.1");

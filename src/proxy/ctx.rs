@@ -64,7 +64,7 @@ impl RequestCtx {
             self.client = Client::resolve(address.ip(), &head.headers, trusted);
         }
         if self.client.trusted
-            && let Some(kept) = head.headers.get(super::headers::REQUEST_ID).and_then(RequestId::kept)
+            && let Some(kept) = head.headers.get(&super::headers::REQUEST_ID).and_then(RequestId::kept)
         {
             self.id = kept;
         }
@@ -135,10 +135,12 @@ impl RequestCtx {
         self.found.nearest.as_deref().or(known).or(self.cause.as_deref())
     }
 
-    /// The request is over: one line of the access log, and one more in the metrics.
+    /// The request is over: one line of the access log, where there is one, and one more in the metrics.
     pub(super) fn ended(&self, head: &RequestHeader, status: u16) {
         let took = self.started.elapsed();
-        self.log(head, status, took);
+        if self.snapshot.config.log.access {
+            self.log(head, status, took);
+        }
         let metrics = &self.snapshot.process.metrics;
         let route = self.route().map_or(metrics.no_route(), |route| &route.metrics);
         route.answered(&head.method, status, took);

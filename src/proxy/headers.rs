@@ -15,8 +15,8 @@ use pingora::{
     prelude::Result,
 };
 
-/// The name of a request in both directions.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The name of a request in both directions. `static`, so that a head can borrow the text.
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What only a proxy may say. A caller who is none is not believed, and neither are underscores in place of dashes.
 const PROXY_WORDS: [&str; 3] = ["forwarded", "x-real-ip", "x-request-id"];
@@ -40,7 +40,7 @@ const REVEALING: [HeaderName; 2] = [header::SERVER, HeaderName::from_static("x-p
 pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     speak_for(request, ctx.found.identity.as_deref(), ctx.snapshot.auth.protected(), ctx.client.word())?;
     forwarded(request, ctx)?;
-    request.insert_header(REQUEST_ID, ctx.id.header())?;
+    request.insert_header(REQUEST_ID.as_str(), ctx.id.header())?;
     if let Some(host) = ctx.upstream_host() {
         request.insert_header(header::HOST, host)?;
     }
@@ -98,17 +98,17 @@ fn is_word_of_a_proxy(name: &str) -> bool {
 /// `X-Forwarded-For`, `-Proto` and `-Host`: what the service cannot see itself.
 fn forwarded(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     match ctx.client.chain(&request.headers) {
-        Some(chain) => request.insert_header(FORWARDED_FOR, chain)?,
+        Some(chain) => request.insert_header(FORWARDED_FOR.as_str(), chain)?,
         None => _ = request.remove_header(&FORWARDED_FOR),
     }
     // After `remove_untrusted`: what is there now came from a trusted proxy.
-    if !request.headers.contains_key(FORWARDED_PROTO) {
-        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+    if !request.headers.contains_key(&FORWARDED_PROTO) {
+        request.insert_header(FORWARDED_PROTO.as_str(), HeaderValue::from_static("http"))?;
     }
-    if !request.headers.contains_key(FORWARDED_HOST)
+    if !request.headers.contains_key(&FORWARDED_HOST)
         && let Some(host) = request.headers.get(header::HOST).cloned()
     {
-        request.insert_header(FORWARDED_HOST, host)?;
+        request.insert_header(FORWARDED_HOST.as_str(), host)?;
     }
     Ok(())
 }
@@ -120,12 +120,16 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, request: &RequestHead
     if !switching {
         remove_nominated(response);
     }
-    for name in HOP_BY_HOP.iter().filter(|name| !switching || *name != header::UPGRADE).chain(&REVEALING) {
-        response.remove_header(name);
-    }
     // The gateway's own policy holds; two answers to one question confuse browsers.
-    if ctx.cors().is_some() {
-        CORS_HEADERS.iter().for_each(|name| _ = response.remove_header(name));
+    let cors = if ctx.cors().is_some() { &CORS_HEADERS[..] } else { &[] };
+    let stays = |name: &HeaderName| switching && *name == header::UPGRADE;
+    let refused = |name: &&HeaderName| {
+        (HOP_BY_HOP.contains(name) && !stays(name)) || REVEALING.contains(name) || cors.contains(name)
+    };
+    // One look at what is there, not one for everything that could be.
+    let found: Vec<HeaderName> = response.headers.keys().filter(refused).cloned().collect();
+    for name in &found {
+        response.remove_header(name);
     }
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         if let Some(value) = rewritten(response.headers.get(&name), request, ctx) {
@@ -161,10 +165,10 @@ fn rewritten(value: Option<&HeaderValue>, request: &RequestHeader, ctx: &Request
         return None;
     }
     let said =
-        |name: HeaderName| request.headers.get(name).filter(|_| ctx.client.trusted).and_then(|v| v.to_str().ok());
-    let scheme = said(FORWARDED_PROTO).filter(|scheme| *scheme == "https").unwrap_or("http");
+        |name: &HeaderName| request.headers.get(name).filter(|_| ctx.client.trusted).and_then(|v| v.to_str().ok());
+    let scheme = said(&FORWARDED_PROTO).filter(|scheme| *scheme == "https").unwrap_or("http");
     let sent = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = said(FORWARDED_HOST).or(sent).filter(|host| host.parse::<Authority>().is_ok())?;
+    let host = said(&FORWARDED_HOST).or(sent).filter(|host| host.parse::<Authority>().is_ok())?;
     HeaderValue::from_str(&format!("{scheme}://{host}{path}")).ok()
 }
 
@@ -173,7 +177,7 @@ pub(super) fn to_downstream(response: &mut ResponseHeader, request: &RequestHead
     if let Some(route) = ctx.route() {
         route.response_headers.apply_to_response(response)?;
     }
-    response.insert_header(REQUEST_ID, ctx.id.header())?;
+    response.insert_header(REQUEST_ID.as_str(), ctx.id.header())?;
     for (name, value) in ctx.found.limit.iter().flat_map(limits::Headers::all) {
         response.insert_header(name, value)?;
     }

@@ -1,13 +1,17 @@
 //! The tree of segments behind a [`Table`](super::Table).
 
 use super::{Conflict, Near, Target, conditions::Conditions, near::Miss, pattern::Segment};
+use foldhash::fast::FixedState;
 use http::{HeaderMap, Method};
 use std::collections::HashMap;
+
+/// By a name out of the file. Callers can only ask for names, not add any, so the hash needs no defence against them.
+pub(super) type Names<V> = HashMap<Box<str>, V, FixedState>;
 
 /// What stands at one place of the tree.
 #[derive(Debug)]
 pub(super) struct Node<T> {
-    literal: HashMap<Box<str>, Node<T>>,
+    literal: Names<Node<T>>,
     free: Option<Box<Node<T>>>,
     /// Routes that end here.
     here: Vec<Entry<T>>,
@@ -27,7 +31,7 @@ pub(super) struct Entry<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Self { literal: HashMap::new(), free: None, here: Vec::new(), below: Vec::new(), sample: None }
+        Self { literal: Names::default(), free: None, here: Vec::new(), below: Vec::new(), sample: None }
     }
 }
 

@@ -1,11 +1,10 @@
 use super::{
     Near, Pattern, Target,
     near::Miss,
-    node::{Entry, Node, Search},
+    node::{Entry, Names, Node, Search},
     pattern::Host,
 };
 use http::{HeaderMap, Method};
-use std::collections::HashMap;
 
 /// Longest host that is looked up, in bytes: no name in the DNS is longer (RFC 1035 section 2.3.4).
 const LONGEST_HOST: usize = 253;
@@ -19,9 +18,9 @@ const OTHER_HOSTS: usize = 8;
 /// depends on the depth of the path, not on the number of routes.
 #[derive(Debug)]
 pub struct Table<T> {
-    exact: HashMap<Box<str>, Node<T>>,
+    exact: Names<Node<T>>,
     /// By `.example.com`.
-    suffixes: HashMap<Box<str>, Node<T>>,
+    suffixes: Names<Node<T>>,
     any: Node<T>,
 }
 
@@ -51,7 +50,7 @@ impl<T: Clone> Table<T> {
     /// # Errors
     /// Every pair that can never be told apart.
     pub fn build(patterns: impl IntoIterator<Item = (Pattern, T)>) -> Result<Self, Vec<Conflict<T>>> {
-        let mut table = Self { exact: HashMap::new(), suffixes: HashMap::new(), any: Node::default() };
+        let mut table = Self { exact: Names::default(), suffixes: Names::default(), any: Node::default() };
         let mut conflicts = Vec::new();
         for (pattern, value) in patterns {
             let tree = match pattern.host {

@@ -47,6 +47,19 @@ fn a_reload_changes_the_log_level() {
 }
 
 #[test]
+fn a_reload_switches_the_access_log_off_and_on() {
+    let gateway = Gateway::start(&format!("log: {{ access: false }}\n{PING}"));
+    assert_eq!(gateway.get("/ping", &[]).status, 200);
+    gateway.rewrite(&PING.replace("one", "two"));
+    assert!(gateway.reload());
+    let answer = gateway.get("/ping", &[]);
+    assert_eq!(answer.body, "two");
+    // The lines of one thread come in their order: with this one, an earlier one would be there.
+    gateway.log_line(answer.header("x-request-id").unwrap());
+    assert_eq!(gateway.access_log().len(), 1);
+}
+
+#[test]
 fn what_needs_a_restart_is_refused_in_a_reload_with_that_explanation() {
     let gateway = Gateway::start(PING);
     for (section, place) in [

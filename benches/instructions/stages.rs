@@ -1,0 +1,103 @@
+//! One stage of a request, so many times: `stages NAME TIMES`. For callgrind, so on one thread and with fixed inputs.
+//!
+//! The difference of two runs with different numbers is the stage alone; `benches/instructions/run.py` does that.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench that cannot go on says so by panicking")]
+
+#[path = "../material.rs"]
+mod material;
+
+use edgeway::{
+    auth::{Authenticator, RouteAuth},
+    observability::AccessLog,
+    proxy::{Word, speak_for},
+    routing::{Found, Target},
+};
+use std::{env, hint::black_box, io, process::ExitCode};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let Some((name, times)) = arguments.first().zip(arguments.get(1).and_then(|times| times.parse().ok())) else {
+        eprintln!("usage: stages NAME TIMES");
+        return ExitCode::from(2);
+    };
+    match name.as_str() {
+        "find-in-10" => find(10, times),
+        "find-in-1000" => find(1_000, times),
+        "find-in-10000" => find(10_000, times),
+        "normalise" => normalise(times),
+        "token" => token(times),
+        "copy" => copy(times),
+        "inject" => inject(times),
+        "log" => log(times),
+        _ => {
+            eprintln!("no stage is called {name}");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn find(routes: usize, times: u32) {
+    let table = material::table(routes);
+    let head = material::head(&format!("/api/service-{}/items/42", material::last_template(routes)));
+    let target = Target::normalise(&head).unwrap();
+    for _ in 0..times {
+        assert!(matches!(table.find(black_box(&target), target.method(), &head.headers), Found::Route(_)));
+    }
+}
+
+fn normalise(times: u32) {
+    let head = material::head("/api/members/42?page=3");
+    for _ in 0..times {
+        black_box(Target::normalise(black_box(&head)).unwrap());
+    }
+}
+
+/// An authenticator, and a token of 400 bytes that it accepts.
+fn caller() -> (Authenticator, String) {
+    let jwt = material::shared_secret();
+    let permissions = ["members:read", "members:write", "customers:read", "customers:write", "calendar:read"];
+    let mut token = material::token(&jwt, None, &permissions);
+    // Four bytes of a token are three of a permission.
+    let missing = 400_usize.saturating_sub(token.len()) / 4 * 3;
+    let more = "n".repeat(missing.saturating_sub(3));
+    token = material::token(&jwt, None, &[&permissions[..], &[more.as_str()]].concat());
+    assert!((392..=408).contains(&token.len()), "{}", token.len());
+    (material::authenticator(&jwt, 10_000), token)
+}
+
+fn token(times: u32) {
+    let (authenticator, token) = caller();
+    let head = material::browser(&token);
+    for _ in 0..times {
+        black_box(authenticator.authenticate(RouteAuth::Required, black_box(&head.headers)).unwrap());
+    }
+}
+
+/// What `inject` does beside its work.
+fn copy(times: u32) {
+    let head = material::browser(&caller().1);
+    for _ in 0..times {
+        black_box(black_box(&head).clone());
+    }
+}
+
+fn inject(times: u32) {
+    let (authenticator, token) = caller();
+    let head = material::browser(&token);
+    let identity = authenticator.authenticate(RouteAuth::Required, &head.headers).unwrap();
+    for _ in 0..times {
+        let mut request = black_box(&head).clone();
+        speak_for(&mut request, identity.as_deref(), authenticator.protected(), Word::IsNothing).unwrap();
+        black_box(request);
+    }
+}
+
+fn log(times: u32) {
+    let log = AccessLog::start(io::sink()).unwrap();
+    let line = material::line();
+    for _ in 0..times {
+        log.write(black_box(&line));
+    }
+}
