@@ -146,10 +146,20 @@ fn through_thick_and_thin(policy: &str) -> Vec<u16> {
     let said = gateway.stderr();
     let lines = said.lines().filter(|line| line.contains("redis")).count();
     assert!(lines <= 8, "one line a change:\n{said}");
-    // The deadline is 50 ms; the test's own machine may be slow.
+    waits_are_bounded(&gateway, policy);
     assert!(slowest < Duration::from_millis(1_000), "{slowest:?}");
     println!("{policy}: slowest {slowest:?} of {} requests", statuses.len());
     statuses
+}
+
+/// The deadline is 50 ms. On a machine of one's own 99.9 % of the waits are below 60 ms and none is over 100: the line
+/// that this prints says so. The bound of the test is wide, because the machines of tests are slow and shared.
+fn waits_are_bounded(gateway: &Gateway, policy: &str) {
+    let below = |bound: &str| gateway.metric(&format!("edgeway_redis_wait_seconds_bucket{{le=\"{bound}\"}}")).unwrap();
+    let (all, at_60, at_100) = (below("+Inf"), below("0.06"), below("0.1"));
+    println!("{policy}: {all} waits for Redis, {at_60} within 60 ms, {at_100} within 100 ms");
+    assert!(all > 50.0 && below("1") >= all, "{}", gateway.metrics());
+    assert!(at_100 >= all * 0.99, "{}", gateway.metrics());
 }
 
 #[test]
