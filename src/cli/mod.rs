@@ -98,6 +98,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
+    // What was said before comes first.
+    log::logger().flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

@@ -1,15 +1,22 @@
-use super::{LogConfig, LogLevel};
+use super::{LogConfig, LogLevel, stderr::Stderr};
 use arc_swap::ArcSwap;
-use env_logger::Builder;
+use env_logger::{Builder, Target, WriteStyle};
 use log::{LevelFilter, Log, Metadata, Record};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+    sync::Arc,
+};
 
 /// Changes by operators are written from this level on, however little else is.
 const AUDIT: LevelFilter = LevelFilter::Info;
 
 /// Writes everything but the access log to stderr, from a level on that may change.
 #[derive(Clone)]
-pub struct Logger(Arc<ArcSwap<Writing>>);
+pub struct Logger {
+    writing: Arc<ArcSwap<Writing>>,
+    stderr: Stderr,
+}
 
 struct Writing {
     level: LogLevel,
@@ -19,7 +26,9 @@ struct Writing {
 impl Logger {
     /// Write from now on. `debug` raises the level of the file.
     pub fn start(config: &LogConfig, debug: bool) -> Self {
-        let logger = Self(Arc::new(ArcSwap::from_pointee(Writing::from(level(config, debug)))));
+        let stderr = Stderr::start();
+        let writing = Writing::new(level(config, debug), &stderr);
+        let logger = Self { writing: Arc::new(ArcSwap::from_pointee(writing)), stderr };
         // Fails where somebody writes already: in a test process with several gateways.
         _ = log::set_boxed_logger(Box::new(Facade(logger.clone())));
         logger.set(config, debug);
@@ -33,19 +42,19 @@ impl Logger {
 
     /// Write from another level on.
     pub fn set_level(&self, level: LogLevel) {
-        self.0.store(Arc::new(Writing::from(level)));
+        self.writing.store(Arc::new(Writing::new(level, &self.stderr)));
         log::set_max_level(filter(level).max(AUDIT));
     }
 
     /// The least important level that is written.
     pub fn level(&self) -> LogLevel {
-        self.0.load().level
+        self.writing.load().level
     }
 }
 
-impl From<LogLevel> for Writing {
-    fn from(level: LogLevel) -> Self {
-        Self { level, logger: build(filter(level)) }
+impl Writing {
+    fn new(level: LogLevel, stderr: &Stderr) -> Self {
+        Self { level, logger: build(filter(level), stderr.clone()) }
     }
 }
 
@@ -63,10 +72,13 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-fn build(level: LevelFilter) -> env_logger::Logger {
+fn build(level: LevelFilter, stderr: Stderr) -> env_logger::Logger {
     // pingora reports each connection's trouble as an error; what matters of it is in our own log line.
     let pingora = if level >= LevelFilter::Debug { level } else { LevelFilter::Off };
     let mut builder = Builder::new();
+    // Colours for people only.
+    builder.write_style(if io::stderr().is_terminal() { WriteStyle::Always } else { WriteStyle::Never });
+    builder.target(Target::Pipe(Box::new(stderr)));
     builder.filter_level(level.min(LevelFilter::Warn)).filter_module("edgeway", level);
     for module in ["pingora", "pingora_core", "pingora_proxy", "pingora_load_balancing", "pingora_runtime"] {
         builder.filter_module(module, pingora);
@@ -83,15 +95,15 @@ struct Facade(Logger);
 
 impl Log for Facade {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.0.load().logger.enabled(metadata)
+        self.0.writing.load().logger.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        self.0.0.load().logger.log(record);
+        self.0.writing.load().logger.log(record);
     }
 
     fn flush(&self) {
-        self.0.0.load().logger.flush();
+        self.0.stderr.end();
     }
 }
 

@@ -17,6 +17,7 @@ mod log_writer;
 mod logger;
 pub mod metrics;
 mod request_id;
+mod stderr;
 
 pub use access_log::{AccessLog, Flushed};
 pub use config::{LogConfig, LogLevel};

@@ -95,6 +95,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
 fn end(process: &Process, run_dir: &RunDir) -> ! {
     run_dir.clean();
     process.access_log.end(LAST_LINES);
+    log::logger().flush();
     process::exit(0)
 }
 

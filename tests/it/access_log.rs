@@ -61,6 +61,20 @@ fn stopped_under_load(gateway: &Gateway, signal: Signal) -> Vec<String> {
     })
 }
 
+/// Workers say things too: whoever sends nonsense makes one log a line, and must not make it wait.
+#[test]
+fn a_stderr_that_nobody_reads_holds_up_nobody() {
+    let sections =
+        "log: { level: debug }\nroutes: [{ id: r, match: { path: /r }, respond: { body: hi }, auth: public }]\n";
+    let gateway = Gateway::start_saying_to_nobody(sections);
+    let mut client = gateway.client();
+    // At debug pingora has a word on each of these: more than a pipe holds.
+    for _ in 0..2_000 {
+        gateway.send(b"nonsense\r\n\r\n");
+        assert_eq!(client.get("/r", &[]).status, 200);
+    }
+}
+
 #[test]
 fn sigterm_under_load_loses_no_line() {
     let gateway = Gateway::start(&sections("500ms"));

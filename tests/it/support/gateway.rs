@@ -5,10 +5,12 @@ use nix::{
 };
 use std::{
     fs::{self, File},
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Mutex,
+    thread,
 };
 use tempfile::TempDir;
 
@@ -65,7 +67,31 @@ impl Gateway {
         fs::write(&file, whole(sections, folder.path())).unwrap();
         let mut command = edgeway(folder.path());
         command.args(["run", "--config"]).arg(&file).stdout(stdout);
-        Self::spawn_as_it_is(folder, command)
+        let stderr = File::create(folder.path().join("err.log")).unwrap();
+        Self::spawn_as_it_is(folder, command, stderr.into())
+    }
+
+    /// As [`Gateway::start`], with a stderr that is read until it serves and then no more.
+    pub fn start_saying_to_nobody(sections: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("edgeway.yaml");
+        fs::write(&file, whole(sections, folder.path())).unwrap();
+        let mut command = edgeway(folder.path());
+        command.args(["run", "--config"]).arg(&file).stdout(Stdio::null());
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut log = File::create(folder.path().join("err.log")).unwrap();
+        thread::spawn(move || {
+            let mut lines = BufReader::new(reader);
+            let mut line = String::new();
+            while !line.contains(" serves on ") {
+                line.clear();
+                lines.read_line(&mut line).unwrap();
+                log.write_all(line.as_bytes()).unwrap();
+            }
+            // Open, and never read again.
+            std::mem::forget(lines);
+        });
+        Self::spawn_as_it_is(folder, command, writer.into())
     }
 
     /// Start with a file as it is.
@@ -88,11 +114,11 @@ impl Gateway {
 
     fn spawn(folder: TempDir, mut command: Command) -> Self {
         command.stdout(File::create(folder.path().join("access.log")).unwrap());
-        Self::spawn_as_it_is(folder, command)
+        let stderr = File::create(folder.path().join("err.log")).unwrap();
+        Self::spawn_as_it_is(folder, command, stderr.into())
     }
 
-    fn spawn_as_it_is(folder: TempDir, mut command: Command) -> Self {
-        let stderr = File::create(folder.path().join("err.log")).unwrap();
+    fn spawn_as_it_is(folder: TempDir, mut command: Command, stderr: Stdio) -> Self {
         let child = command.stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
         // It holds the other end of what the child writes to.
         drop(command);
