@@ -31,4 +31,5 @@ mod paths;
 mod routing;
 mod timeouts;
 mod tour;
+mod upgrade;
 mod upstream;
