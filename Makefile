@@ -45,7 +45,7 @@ PROFILE ?= release
 bench-load: setup ## CPU per request beside HAProxy, nginx and Envoy (ARGS='--quick --work plain,hs256', PROFILE=bench)
 	@benches/load/setup.sh $(TARGET)/bench-tools
 	cargo build --profile $(PROFILE) --bin edgeway
-	@benches/load/run.py --edgeway $(TARGET)/release/edgeway --tools $(TARGET)/bench-tools --json $(TARGET)/bench-load.json $(ARGS)
+	@benches/load/run.py --edgeway $(TARGET)/$(if $(filter bench,$(PROFILE)),release,$(PROFILE))/edgeway --tools $(TARGET)/bench-tools --json $(TARGET)/bench-load.json $(ARGS)
 
 bench-instructions: setup ## Instructions per request and stage, held against benches/instructions.toml (ARGS=--record)
 	@benches/load/setup.sh $(TARGET)/bench-tools count
