@@ -99,7 +99,7 @@ def config(work, folder, port, spare, service):
         "admin": {"address": f"127.0.0.1:{spare}"},
         "log": {"level": "warn", "access": job},
         "health": {"probe": "off"},
-        "limits": {"requests": 1_000_000_000},
+        "limits": {"requests": 1_000_000_000} if job else {},
         "services": {"members": {"endpoints": [f"127.0.0.1:{service}"]}},
         "routes": [{"id": "members", "match": {"path": "/api/members/*"}, "service": "members"}],
     }

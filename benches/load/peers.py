@@ -59,7 +59,8 @@ class Edgeway:
             "admin": {"address": f"127.0.0.1:{run.spare}"},
             "log": {"level": "warn", "access": run.is_job},
             "health": {"probe": "off"},
-            "limits": {"requests": ENDLESS},
+            # The job counts requests per user, as the others do; plain counts nothing.
+            "limits": {"requests": ENDLESS} if run.is_job else {},
             "services": {name: {"endpoints": addresses} for name in NAMES},
             "routes": [
                 {"id": name, "match": {"path": f"/api/{name}/*"}, "service": name}

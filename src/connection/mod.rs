@@ -90,6 +90,13 @@ pub fn answer_overdue(session: &ServerSession) -> bool {
     overdue
 }
 
+/// Whether a guard is there to measure [`answer_until`]: HTTP/2 streams share their connection and have none.
+pub fn is_guarded(session: &ServerSession) -> bool {
+    let mut found = false;
+    guarded(session, |_| found = true);
+    found
+}
+
 fn guarded(session: &ServerSession, act: impl FnOnce(&Guard)) {
     if let ServerSession::H1(session) = session
         && let Some(guard) = (**session.stream()).as_any().downcast_ref::<Guard>()

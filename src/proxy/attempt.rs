@@ -26,6 +26,8 @@ pub(super) struct Attempts {
     fresh: bool,
     /// The final header came.
     answered: bool,
+    /// All waiting is measured by the guard of the caller's connection.
+    guarded: bool,
     /// How the current one ended is counted already.
     counted: bool,
     /// When the request's time for a response header ends. Set when the request has arrived whole.
@@ -75,13 +77,22 @@ impl RequestCtx {
             self.attempt_ended(Outcome::Timeout);
             return Err(Rejection::UpstreamTimeout(TimeoutKind::Request));
         }
+        self.set_timeouts(&mut peer, timeouts, left, session);
+        Ok(peer)
+    }
+
+    fn set_timeouts(&mut self, peer: &mut HttpPeer, timeouts: Timeouts, left: Duration, session: &mut Session) {
         let connect = timeouts.connect.min(left);
         peer.options.connection_timeout = Some(connect);
         peer.options.total_connection_timeout = Some(connect);
-        // The guard around the caller's connection strikes earlier; see `await_answer` and `await_bytes`.
-        peer.options.read_timeout = Some(timeouts.idle.max(timeouts.header()));
-        peer.options.write_timeout = Some(timeouts.idle);
-        Ok(peer)
+        // A request that is all here leaves one thing to wait for, the answer, and the guard of the caller's connection
+        // waits for that: one timer for a connection, where pingora makes one for each read and write.
+        self.attempts.guarded =
+            has_arrived(session) && !session.is_upgrade_req() && connection::is_guarded(session.as_downstream());
+        if !self.attempts.guarded {
+            peer.options.read_timeout = Some(timeouts.idle.max(timeouts.header()));
+            peer.options.write_timeout = Some(timeouts.idle);
+        }
     }
 
     /// The request has arrived whole: its time begins, once.
@@ -125,11 +136,12 @@ impl RequestCtx {
         }
     }
 
-    /// pingora's own read timeout is set before the header comes and must be long enough for that; only where silence
-    /// may last shorter, the guard of the caller's connection measures it.
+    /// pingora's own read timeout is set before the header comes and must be long enough for that; where there is none,
+    /// and where silence may last shorter, the guard of the caller's connection measures it.
     fn await_bytes(&mut self, session: &Session) {
-        let silence = self.route().map(|route| route.timeouts).filter(|timeouts| timeouts.idle < timeouts.header());
-        let until = silence.filter(|_| !session.was_upgraded()).map(|timeouts| Instant::now() + timeouts.idle);
+        let timeouts = self.route().map(|route| route.timeouts).filter(|_| !session.was_upgraded());
+        let silence = timeouts.filter(|timeouts| self.attempts.guarded || timeouts.idle < timeouts.header());
+        let until = silence.map(|timeouts| Instant::now() + timeouts.idle);
         connection::answer_until(session.as_downstream(), until);
     }
 

@@ -41,17 +41,18 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = RequestCtx;
+    /// Boxed: pingora moves it from future to future.
+    type CTX = Box<RequestCtx>;
 
-    fn new_ctx(&self) -> RequestCtx {
-        RequestCtx::new(self.live.pin(), self.listener)
+    fn new_ctx(&self) -> Box<RequestCtx> {
+        Box::new(RequestCtx::new(self.live.pin(), self.listener))
     }
 
     /// None: the default would add a compressor to every request, to be switched off.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     /// The head is here: times, caller, sizes.
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Box<RequestCtx>) -> Result<()> {
         connection::head_arrived(session.as_downstream());
         // Else a request that comes while the one before is served would turn that one into a 400.
         session.as_downstream_mut().set_pipelining_enabled(true);
@@ -68,7 +69,7 @@ impl ProxyHttp for Gateway {
     }
 
     /// Decide whether the request may go upstream.
-    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Box<RequestCtx>) -> Result<bool> {
         let mut target = match Target::normalise(session.req_header()) {
             Ok(target) => target,
             Err(error) => return reply::refuse(session, ctx, error.into()).await,
@@ -94,7 +95,7 @@ impl ProxyHttp for Gateway {
     }
 
     /// Choose an endpoint. Called again for every retry.
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<RequestCtx>) -> Result<Box<HttpPeer>> {
         ctx.begin_attempt(session).map(Box::new).map_err(|rejection| ctx.refuse(rejection))
     }
 
@@ -103,7 +104,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        ctx: &mut RequestCtx,
+        ctx: &mut Box<RequestCtx>,
     ) -> Result<()> {
         ctx.request_sent(session);
         headers::to_upstream(request, ctx)
@@ -115,7 +116,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        ctx: &mut RequestCtx,
+        ctx: &mut Box<RequestCtx>,
     ) -> Result<()> {
         if session.was_upgraded() {
             return Ok(());
@@ -132,7 +133,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut RequestCtx,
+        ctx: &mut Box<RequestCtx>,
     ) -> Result<()> {
         // An interim answer says nothing about when the final one comes.
         if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -150,7 +151,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         _body: &mut Option<Bytes>,
         end_of_stream: bool,
-        ctx: &mut RequestCtx,
+        ctx: &mut Box<RequestCtx>,
     ) -> Result<Option<Duration>> {
         ctx.bytes_came(session, end_of_stream);
         Ok(None)
@@ -161,7 +162,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut RequestCtx,
+        ctx: &mut Box<RequestCtx>,
     ) -> Result<()> {
         reply::prepare(session, response, ctx)
     }
@@ -171,7 +172,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         _peer: &HttpPeer,
-        ctx: &mut RequestCtx,
+        ctx: &mut Box<RequestCtx>,
         error: Box<Error>,
     ) -> Box<Error> {
         ctx.connect_failed(session, error)
@@ -183,14 +184,14 @@ impl ProxyHttp for Gateway {
         _peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        ctx: &mut RequestCtx,
+        ctx: &mut Box<RequestCtx>,
         client_reused: bool,
     ) -> Box<Error> {
         ctx.broke_off(session, error, client_reused)
     }
 
     /// The one place where a failure becomes a response.
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Box<RequestCtx>) -> FailToProxy {
         let id = ctx.id.clone();
         let rejection = ctx.rejection(error);
         let error_code = rejection.status().as_u16();
@@ -204,7 +205,7 @@ impl ProxyHttp for Gateway {
     }
 
     /// Why a request failed stands in its access log line.
-    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Box<RequestCtx>, _error: &Error) -> bool {
         true
     }
 
@@ -212,7 +213,7 @@ impl ProxyHttp for Gateway {
     fn suppress_proxy_warn_log(
         &self,
         _session: &Session,
-        _ctx: &RequestCtx,
+        _ctx: &Box<RequestCtx>,
         _error: &Error,
         _context: ProxyWarnLogContext,
     ) -> bool {
@@ -220,7 +221,7 @@ impl ProxyHttp for Gateway {
     }
 
     /// The request is over.
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Box<RequestCtx>) {
         let failed = error.map(|error| ctx.rejection(error).status());
         let written = session.response_written().map(|response| response.status);
         let status = written.or(failed).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

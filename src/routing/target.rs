@@ -10,6 +10,8 @@ pub struct Target {
     uri: Uri,
     host: Host,
     encoded_slash: bool,
+    /// As the caller sent it: nothing has to be put in its place.
+    as_sent: bool,
 }
 
 /// Whom the caller asked for.
@@ -68,18 +70,22 @@ impl Target {
         if !query.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
             return Err(TargetError::Character);
         }
-        let (uri, encoded_slash) = if normal::is_normal(path) {
+        let as_sent = normal::is_normal(path);
+        let (uri, encoded_slash) = if as_sent {
             (head.uri.clone(), false)
         } else {
             let Normal { path, encoded_slash } = normal::normalise(path)?;
             (rebuilt(path, query)?, encoded_slash)
         };
-        Ok(Self { method: head.method.clone(), uri, host: host(head)?, encoded_slash })
+        Ok(Self { method: head.method.clone(), uri, host: host(head)?, encoded_slash, as_sent })
     }
 
     /// Put this form in place of what the caller sent.
     pub fn write_back(&self, head: &mut RequestHeader) {
-        head.set_uri(self.uri.clone());
+        // The bytes that pingora keeps beside the address are the same then, and are what is forwarded.
+        if !self.as_sent {
+            head.set_uri(self.uri.clone());
+        }
     }
 
     /// The request's method.
@@ -128,7 +134,7 @@ impl Target {
     pub fn decode_slashes(&self) -> Result<Self, TargetError> {
         let Normal { path, .. } = normal::normalise(self.path().replace("%2F", "/").as_bytes())?;
         let query = self.query().map(|query| format!("?{query}")).unwrap_or_default();
-        Ok(Self { uri: rebuilt(path, query.as_bytes())?, encoded_slash: false, ..self.clone() })
+        Ok(Self { uri: rebuilt(path, query.as_bytes())?, encoded_slash: false, as_sent: false, ..self.clone() })
     }
 
     /// This form, if a service that decodes `%2F` would still stay where it is.
