@@ -53,7 +53,7 @@ pub struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
     /// What an operator should know beyond the code: the nearest route of a 404, the timeout that struck.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_name")]
     pub reason: Option<&'a str>,
 }
 

@@ -80,8 +80,12 @@ fn build(level: LevelFilter, stderr: Stderr) -> env_logger::Logger {
     builder.write_style(if io::stderr().is_terminal() { WriteStyle::Always } else { WriteStyle::Never });
     builder.target(Target::Pipe(Box::new(stderr)));
     builder.filter_level(level.min(LevelFilter::Warn)).filter_module("edgeway", level);
-    for module in ["pingora", "pingora_core", "pingora_proxy", "pingora_load_balancing", "pingora_runtime"] {
+    for module in ["pingora", "pingora_core", "pingora_load_balancing", "pingora_runtime"] {
         builder.filter_module(module, pingora);
+    }
+    // From debug on these write heads as they came, with tokens, cookies and queries.
+    for module in ["pingora_proxy", "pingora_core::protocols"] {
+        builder.filter_module(module, pingora.min(LevelFilter::Info));
     }
     // Who changed what is written at every level.
     builder.filter_module("edgeway::admin", level.max(AUDIT));

@@ -115,8 +115,9 @@ impl RequestCtx {
 
     /// The refusal behind `error`: ours if a phase refused, else what pingora's error means.
     pub(super) fn rejection(&mut self, error: &Error) -> &Rejection {
-        // Written down for the operator: the caller is not told.
-        self.cause.get_or_insert_with(|| error.to_string().into());
+        // Written down for the operator: the caller is not told. Never pingora's whole text: of an answer that it cannot
+        // read it repeats the head, cookies and all.
+        self.cause.get_or_insert_with(|| format!("{}: {}", error.esource().as_str(), error.etype().as_str()).into());
         self.rejection.get_or_insert_with(|| Rejection::meant_by(error))
     }
 
