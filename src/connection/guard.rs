@@ -3,6 +3,7 @@
 use super::{deadline::Timer, door::Place};
 use crate::observability::RequestId;
 use async_trait::async_trait;
+use bytes::BytesMut;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType,
@@ -11,6 +12,7 @@ use pingora::protocols::{
 };
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::{
         Arc,
@@ -23,6 +25,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
+
+/// Most bytes of a next request that wait while one is served; more stay with the system, as long as it has room.
+const MOST_EARLY: usize = 8 * 1024;
 
 /// A stream that knows whether it carries a head, since when, and by when an answer is wanted.
 #[derive(Debug)]
@@ -38,6 +43,11 @@ pub(super) struct Guard {
     /// By when an answer is wanted, in milliseconds since `born`; 0: no deadline.
     answer_until: AtomicU64,
     overdue: AtomicBool,
+    /// Whether the request being served has arrived whole: what comes now belongs to the next.
+    arrived: AtomicBool,
+    /// Bytes of the next request that came early. Held back, because pingora stops reading at the first of them, and with
+    /// it would stop looking at the deadline and at whether the caller is still there.
+    early: BytesMut,
     /// Whether the last read found nothing, and nothing of a next head has come yet.
     idle: bool,
     place: Place,
@@ -56,6 +66,8 @@ impl Guard {
             first_byte: None,
             answer_until: AtomicU64::new(0),
             overdue: AtomicBool::new(false),
+            arrived: AtomicBool::new(false),
+            early: BytesMut::new(),
             idle: false,
             place,
             timer: Timer::default(),
@@ -66,6 +78,11 @@ impl Guard {
         if self.head_expected() != expected {
             self.heads.fetch_add(1, Relaxed);
         }
+        self.arrived.store(false, Relaxed);
+    }
+
+    pub(super) fn request_arrived(&self) {
+        self.arrived.store(true, Relaxed);
     }
 
     pub(super) fn answer_until(&self, deadline: Option<Instant>) {
@@ -98,6 +115,43 @@ impl Guard {
         }
     }
 
+    /// Keep what comes for the next request; ready when the caller has closed or broken the connection.
+    fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.early.len() < MOST_EARLY {
+            let mut room = [MaybeUninit::uninit(); 1024];
+            let mut bytes = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut bytes))?;
+            if bytes.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.early.extend_from_slice(bytes.filled());
+        }
+        Poll::Pending
+    }
+
+    /// While a request is served: its body, or whoever leaves.
+    fn poll_served(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = if self.arrived.load(Relaxed) {
+            self.poll_early(cx)
+        } else if !self.early.is_empty() {
+            self.give_early(buf)
+        } else {
+            Pin::new(&mut self.stream).poll_read(cx, buf)
+        };
+        if read.is_pending() && self.poll_answer_overdue(cx).is_ready() {
+            self.answer_until.store(0, Relaxed);
+            self.overdue.store(true, Relaxed);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
+        }
+        read
+    }
+
+    fn give_early(&mut self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let bytes = self.early.split_to(self.early.len().min(buf.remaining()));
+        buf.put_slice(&bytes);
+        Poll::Ready(Ok(()))
+    }
+
     /// Best effort: whoever drips bytes may not read either.
     fn refuse_head(&mut self, cx: &mut Context<'_>) -> io::Error {
         self.expect_head(false);
@@ -114,7 +168,7 @@ impl Guard {
 fn too_slow(id: &RequestId) -> String {
     let id = id.as_str();
     let body = format!(
-        r#"{{"status":408,"code":"request_timeout","detail":"the request's head took too long","request_id":"{id}"}}"#
+        r#"{{"title":"Request Timeout","status":408,"code":"request_timeout","detail":"the request's head took too long","request_id":"{id}"}}"#
     );
     format!(
         "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/problem+json\r\n\
@@ -130,20 +184,18 @@ impl AsyncRead for Guard {
             (self.reading, self.first_byte) = (head, None);
         }
         if !self.head_expected() {
-            let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-            if read.is_pending() && self.poll_answer_overdue(cx).is_ready() {
-                self.answer_until.store(0, Relaxed);
-                self.overdue.store(true, Relaxed);
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
-            }
-            return read;
+            return self.poll_served(cx, buf);
         }
         if self.poll_head_overdue(cx).is_ready() {
             return Poll::Ready(Err(self.refuse_head(cx)));
         }
         let before = buf.filled().len();
-        self.idle = self.first_byte.is_none();
-        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        self.idle = self.first_byte.is_none() && self.early.is_empty();
+        let read = if self.early.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))
+        } else {
+            ready!(self.give_early(buf))
+        };
         self.idle = false;
         if buf.filled().len() > before {
             self.first_byte.get_or_insert_with(Instant::now);

@@ -75,6 +75,11 @@ pub fn head_awaited(session: &ServerSession) {
     guarded(session, |guard| guard.expect_head(true));
 }
 
+/// The request has arrived whole, and nothing but the next one may follow.
+pub fn request_arrived(session: &ServerSession) {
+    guarded(session, Guard::request_arrived);
+}
+
 /// From now on the service has until `deadline` for its answer's header; `None`: as long as it likes.
 ///
 /// When the deadline strikes, pingora sees a read error of the caller's connection (it always reads there, to notice

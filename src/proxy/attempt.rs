@@ -7,7 +7,7 @@ use crate::{
     resilience::{Failure, Retry, Timeouts},
     upstream::{Attempt, NoEndpoint, Service, Tried},
 };
-use http::Method;
+use http::{Method, StatusCode};
 use pingora::{
     ErrorSource, ErrorType as Type,
     prelude::{Error, HttpPeer},
@@ -70,7 +70,7 @@ impl RequestCtx {
         self.attempts.current = Some(attempt);
         self.body_bytes = 0;
         if has_arrived(session) {
-            self.request_arrived(timeouts);
+            self.request_arrived(session, timeouts);
         }
         let left = self.time_left().unwrap_or(timeouts.connect);
         if left.is_zero() {
@@ -96,7 +96,10 @@ impl RequestCtx {
     }
 
     /// The request has arrived whole: its time begins, once.
-    fn request_arrived(&mut self, timeouts: Timeouts) {
+    fn request_arrived(&mut self, session: &Session, timeouts: Timeouts) {
+        if !session.is_upgrade_req() {
+            connection::request_arrived(session.as_downstream());
+        }
         self.attempts.until.get_or_insert_with(|| Instant::now() + timeouts.request);
     }
 
@@ -114,17 +117,22 @@ impl RequestCtx {
     /// The endpoint has the request, or will have it when its last byte is sent: now it has its time to answer.
     pub(super) fn await_answer(&mut self, session: &Session) {
         let Some(timeouts) = self.route().map(|route| route.timeouts) else { return };
-        self.request_arrived(timeouts);
+        self.request_arrived(session, timeouts);
         let attempt = timeouts.attempt.map(|attempt| Instant::now() + attempt);
         let until = self.attempts.until.into_iter().chain(attempt).min();
         connection::answer_until(session.as_downstream(), until);
     }
 
     /// The final header is here: from now on only silence counts.
-    pub(super) fn answered(&mut self, session: &Session) {
+    pub(super) fn answered(&mut self, session: &Session, status: StatusCode) {
         self.attempts.answered = true;
         self.attempt_ended(Outcome::Answered);
-        self.await_bytes(session);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            // Silence is no fault of a tunnel.
+            connection::answer_until(session.as_downstream(), None);
+        } else {
+            self.await_bytes(session);
+        }
     }
 
     /// Bytes of the answer's body came, or its end.

@@ -137,7 +137,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         // An interim answer says nothing about when the final one comes.
         if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
-            ctx.answered(session);
+            ctx.answered(session, response.status);
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
             return Err(ctx.refuse(Rejection::BadGateway));

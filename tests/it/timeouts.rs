@@ -4,6 +4,7 @@ use super::support::{Answer, Gateway, Upstream, within_patience};
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::{Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -142,6 +143,51 @@ fn a_caller_who_leaves_is_a_499_in_the_log_and_its_request_is_cancelled() {
     let line = &gateway.access_log()[0];
     assert_eq!((&line["status_code"], &line["code"]), (&499.into(), &"client_gone".into()));
     assert_eq!((&line["level"], &line["target_service"]), (&"INFO".into(), &"s".into()));
+}
+
+#[test]
+fn bytes_of_a_next_request_neither_stop_a_deadline_nor_hide_that_the_caller_left() {
+    let hung = Upstream::start(|_| Answer::Hang);
+    let gateway = gateway(&[&hung], "request: 900ms");
+    let begin = |count: usize| {
+        let mut client = gateway.client();
+        client.send(b"GET /x/1 HTTP/1.1\r\nHost: gateway.test\r\n\r\n");
+        assert!(within_patience(|| hung.seen().len() == count));
+        client.send(b"GET /x/2 HTTP/1.1\r\n");
+        client
+    };
+    let since = Instant::now();
+    let answer = begin(1).answer(false);
+    assert_eq!((answer.status, answer.code().as_str()), (504, "upstream_timeout"));
+    assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
+    drop(begin(2));
+    assert!(within_patience(|| gateway.access_log().len() == 2));
+    assert_eq!(gateway.access_log()[1]["status_code"], 499);
+}
+
+#[test]
+fn a_next_request_that_comes_early_is_answered_in_its_turn() {
+    let (go, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let slow = Upstream::start(move |request| {
+        if request.line.contains("/x/1") {
+            wait.lock().unwrap().recv().unwrap();
+        }
+        Answer::Text(format!("{} {}", request.line, request.body))
+    });
+    let gateway = gateway(&[&slow], "request: 20s");
+    let mut client = gateway.client();
+    client.send(b"POST /x/1 HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 3\r\n\r\none");
+    assert!(within_patience(|| slow.seen().len() == 1));
+    // More than is held back, cut in the middle of a body.
+    let long = "x".repeat(20_000);
+    let next = format!("POST /x/2 HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 20003\r\n\r\n{long}");
+    client.send(next.as_bytes());
+    go.send(()).unwrap();
+    assert_eq!(client.answer(false).body, "POST /x/1 HTTP/1.1 one");
+    client.send(b"two");
+    let second = client.answer(false);
+    assert_eq!((second.status, second.body), (200, format!("POST /x/2 HTTP/1.1 {long}two")));
 }
 
 #[test]
