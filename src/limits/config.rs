@@ -25,6 +25,7 @@ pub struct LimitsConfig {
     pub on_redis_failure: OnRedisFailure,
     /// Callers that are expected within one window: sizes the memory of `local`, 256 bytes for each. At most 4194304.
     /// Needs a restart. Default: 16384.
+    #[schemars(range(max = 4_194_304))]
     pub expected_keys: NonZeroUsize,
     /// Begins the names of all keys in Redis, after `rate_limit:`. Instances with the same prefix count together.
     /// Default: empty.

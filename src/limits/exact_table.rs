@@ -12,8 +12,8 @@ pub(super) enum Entry {
     Window(Window, u64),
     /// When the next request is due (microseconds), by GCRA.
     Arrival(u64),
-    /// Redis refused it until then (milliseconds).
-    RefusedUntil(u64),
+    /// Redis refused it until then (milliseconds), with this quota.
+    RefusedUntil(u64, u64),
 }
 
 impl Entry {
@@ -21,7 +21,7 @@ impl Entry {
         match self {
             Self::Window(window, length) => window.is_over(now_millis, length),
             Self::Arrival(arrival) => arrival <= now_millis.saturating_mul(1_000),
-            Self::RefusedUntil(until) => until <= now_millis,
+            Self::RefusedUntil(until, _) => until <= now_millis,
         }
     }
 }
@@ -96,8 +96,9 @@ mod tests {
     #[test]
     fn a_full_table_takes_nobody_new_until_something_is_over() {
         let table = ExactTable::new(64);
-        let refuse =
-            |key: u64, until: u64, now: u64| table.ask(key, now, || Some(Entry::RefusedUntil(until)), |_| ()).is_some();
+        let refuse = |key: u64, until: u64, now: u64| {
+            table.ask(key, now, || Some(Entry::RefusedUntil(until, 1)), |_| ()).is_some()
+        };
         assert!((0..64).all(|key| refuse(key, 10_000, 0)));
         assert!(!refuse(64, 20_000, 5_000), "its shard is full");
         assert!(refuse(0, 12_000, 5_000), "who is there stays");

@@ -86,6 +86,9 @@ pub struct Asker<'r> {
     pub client: IpAddr,
     /// `sub` of the verified token.
     pub consumer: Option<&'r str>,
+    /// Whether credentials were asked for, and not good. Such requests count apart, so that whoever guesses tokens takes
+    /// nothing from others behind the same address.
+    pub refused: bool,
     /// The request's headers.
     pub headers: &'r HeaderMap,
     /// The route's name.
@@ -99,6 +102,7 @@ pub struct Asker<'r> {
 enum Part<'r> {
     Consumer(&'r str),
     Address(IpAddr),
+    Refused(IpAddr),
     Route(&'r str),
     Header(&'r [u8]),
 }
@@ -106,6 +110,7 @@ enum Part<'r> {
 fn part<'r>(config: &KeyConfig, asker: &Asker<'r>) -> Part<'r> {
     match (config, asker.consumer) {
         (KeyConfig::Consumer, Some(consumer)) => Part::Consumer(consumer),
+        (KeyConfig::Consumer, None) if asker.refused => Part::Refused(network(asker.client)),
         (KeyConfig::Consumer | KeyConfig::Address, _) => Part::Address(network(asker.client)),
         (KeyConfig::Route, _) => Part::Route(asker.route),
         (KeyConfig::Header(name), _) => Part::Header(asker.headers.get(name).map_or(b"", |value| value.as_bytes())),
@@ -136,6 +141,7 @@ pub(super) fn write(out: &mut String, key: &[KeyConfig], asker: &Asker<'_>) {
         let (kind, value): (_, Cow<'_, [u8]>) = match part(config, asker) {
             Part::Consumer(consumer) => ("user", consumer.as_bytes().into()),
             Part::Address(address) => ("ip", address.to_string().into_bytes().into()),
+            Part::Refused(address) => ("refused", address.to_string().into_bytes().into()),
             Part::Route(route) => ("route", route.as_bytes().into()),
             Part::Header(value) => ("header", value.into()),
         };
@@ -161,7 +167,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-client", http::HeaderValue::from_static("a:b"));
         let number = |_: &str| None;
-        let asker = Asker { client: client.parse().unwrap(), consumer, headers: &headers, route: "r", number: &number };
+        let client = client.parse().unwrap();
+        let asker = Asker { client, consumer, refused: false, headers: &headers, route: "r", number: &number };
         let mut out = String::new();
         write(&mut out, &key, &asker);
         let state = ahash::RandomState::with_seeds(1, 2, 3, 4);

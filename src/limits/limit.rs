@@ -45,6 +45,9 @@ pub struct LimitError {
 }
 
 impl Limit {
+    /// Name of the limit of all routes that have none of their own.
+    pub const GENERAL: &str = "default";
+
     /// The limit of all routes without limits of their own; `None` where the file sets none.
     ///
     /// # Errors
@@ -62,7 +65,7 @@ impl Limit {
             mode: None,
             on_redis_failure: None,
         };
-        Self::build("default", &own, config, counters).map(|limit| Some(Arc::new(limit)))
+        Self::build(Self::GENERAL, &own, config, counters).map(|limit| Some(Arc::new(limit)))
     }
 
     /// One entry of a route's `limits:`; `name` is used where it has none of its own.
@@ -75,7 +78,7 @@ impl Limit {
         general: &LimitsConfig,
         counters: &Counters,
     ) -> Result<Self, LimitError> {
-        let name = checked_name(own.name.as_deref().unwrap_or(name))?;
+        let name = own.name.as_deref().map_or(Ok(name), checked_name)?;
         let window = checked_window(own.window.unwrap_or(general.window).get())?;
         let key = own.key.as_ref().unwrap_or(&general.key);
         if key.is_empty() {
@@ -111,6 +114,11 @@ impl Limit {
         &self.name
     }
 
+    /// Length of its window.
+    pub fn window(&self) -> Duration {
+        Duration::from_millis(self.window_millis)
+    }
+
     /// `"default";q=100;w=60`, made ready; made anew where a claim sets another quota.
     pub(super) fn policy(&self, requests: u64) -> HeaderValue {
         if requests == self.requests { self.policy.clone() } else { policy(&self.name, requests, self.window_millis) }
@@ -137,6 +145,9 @@ impl Limit {
         store: &Store,
     ) -> Result<Option<Decision>, Refused> {
         let requests = self.requests_claim.as_deref().and_then(asker.number).unwrap_or(self.requests);
+        if requests == 0 {
+            return Ok(Some(self.nothing(counters)));
+        }
         let hash = key::hash(&counters.hash, self.scope, &self.key, asker);
         match self.mode {
             LimitMode::Local => {
@@ -147,6 +158,13 @@ impl Limit {
                 None => self.ask_redis(asker, counters, store, hash, requests).await,
             },
         }
+    }
+
+    /// A claim grants no requests at all: no algorithm divides by that.
+    fn nothing(&self, counters: &Counters) -> Decision {
+        counters.tally(Tally::LocalRefused);
+        let window = Duration::from_millis(self.window_millis);
+        Decision { limit: 0, remaining: 0, reset: window, retry: Some(window) }
     }
 
     fn locally(&self, counters: &Counters, hash: u64, requests: u64, [allowed, refused]: [Tally; 2]) -> Decision {
@@ -163,11 +181,12 @@ impl Limit {
             now,
             || None,
             |entry| match entry {
-                Entry::RefusedUntil(until) => *until,
+                // A larger quota than the one refused is news: a plan changed, or the file.
+                Entry::RefusedUntil(until, quota) if requests <= *quota => *until,
                 _ => now,
             },
         );
-        let left = Duration::from_millis(until?.saturating_sub(now)).max(Duration::from_millis(1));
+        let left = Duration::from_millis(until?.checked_sub(now).filter(|left| *left > 0)?);
         counters.tally(Tally::Remembered);
         Some(Decision { limit: requests, remaining: 0, reset: left, retry: Some(left) })
     }
@@ -191,7 +210,8 @@ impl Limit {
                     Some(retry) => {
                         let now = counters.now_millis();
                         let until = now + retry.as_millis() as u64;
-                        counters.refused.ask(hash, now, || Some(Entry::RefusedUntil(until)), |_| ());
+                        let refused = Entry::RefusedUntil(until, requests);
+                        counters.refused.ask(hash, now, || Some(refused), |entry| *entry = refused);
                     }
                 }
                 counters.tally(if decision.retry.is_none() { Tally::RedisAllowed } else { Tally::RedisRefused });

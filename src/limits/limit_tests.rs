@@ -6,12 +6,28 @@ fn limits(general: serde_json::Value) -> (LimitsConfig, Counters) {
     (serde_json::from_value(general).unwrap(), Counters::new(1_024))
 }
 
+#[test]
+fn a_claim_of_nothing_lets_nothing_pass_by_any_algorithm() {
+    for algorithm in ["sliding_window", "gcra"] {
+        let (general, counters) = limits(json!({}));
+        let own = json!({ "requests": 5, "requests_claim": "none", "algorithm": algorithm });
+        let limit = Limit::build("l", &serde_json::from_value(own).unwrap(), &general, &counters).unwrap();
+        let decision = ask(&limit, &counters, "a");
+        assert_eq!((decision.limit, decision.retry), (0, Some(limit.window())));
+    }
+}
+
 fn ask(limit: &Limit, counters: &Counters, consumer: &str) -> Decision {
     let headers = HeaderMap::new();
-    let number = |claim: &str| (claim == "quota").then_some(3);
+    let number = |claim: &str| match claim {
+        "quota" => Some(3),
+        "none" => Some(0),
+        _ => None,
+    };
     let asker = Asker {
         client: [192, 0, 2, 1].into(),
         consumer: Some(consumer),
+        refused: false,
         headers: &headers,
         route: "r",
         number: &number,

@@ -86,19 +86,21 @@ async fn identify(
     found: &mut Admission,
 ) -> Result<(), Rejection> {
     // Before auth: a flood of bad tokens must not cost a signature check each.
-    limit(snapshot, &route.limits.before, caller, found).await?;
+    limit(snapshot, &route.limits.before, caller, false, found).await?;
     let outcome = snapshot.auth.authenticate(route.auth, caller.headers);
     let refused = outcome.map(|identity| found.identity = identity).err();
     // Where nobody is known the address pays: who guesses tokens is soon over the limit.
-    limit(snapshot, &route.limits.after, caller, found).await?;
+    limit(snapshot, &route.limits.after, caller, refused.is_some(), found).await?;
     refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Ask every limit; all of them count, and the strictest is told to the caller.
+/// Ask every limit, until one refuses; the strictest is told to the caller. Those asked before the one that refuses have
+/// counted the request: shorter windows come first, so that no long one is used up by a burst.
 async fn limit(
     snapshot: &Snapshot,
     limits: &[Arc<Limit>],
     caller: Caller<'_>,
+    refused: bool,
     found: &mut Admission,
 ) -> Result<(), Rejection> {
     let Caller { client, headers, route } = caller;
@@ -106,7 +108,7 @@ async fn limit(
         let identity = found.identity.as_deref();
         let number = |claim: &str| identity.and_then(|identity| identity.number(claim));
         let consumer = identity.and_then(Identity::id);
-        let asker = Asker { client, consumer, headers, route, number: &number };
+        let asker = Asker { client, consumer, refused, headers, route, number: &number };
         let Some(decision) = limit.admit(&asker, &snapshot.process.limits, &snapshot.process.store).await? else {
             continue;
         };

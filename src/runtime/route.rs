@@ -136,19 +136,28 @@ pub(super) struct General<'s> {
 }
 
 fn limits(config: &Config, route: &RouteConfig, general: &General<'_>) -> Result<Limits, Problem> {
-    let all: Vec<Arc<Limit>> = match &route.limits {
+    let mut all: Vec<Arc<Limit>> = match &route.limits {
         None => general.limit.iter().cloned().collect(),
         Some(own) => {
             let build = |(at, own)| {
-                let name = if at == 0 { route.id.to_string() } else { format!("{}.{}", route.id, at + 1) };
+                let name = own_name(&route.id, at);
                 let limit = Limit::build(&name, own, &config.limits, general.counters);
                 limit.map(Arc::new).map_err(|error| (format!("/limits/{at}/{}", error.key), error.reason))
             };
             own.iter().enumerate().map(build).collect::<Result<_, _>>()?
         }
     };
+    all.sort_by_key(|limit| limit.window());
     let (after, before): (Vec<_>, Vec<_>) = all.into_iter().partition(|limit| limit.needs_consumer());
     Ok(Limits { before: before.into(), after: after.into() })
+}
+
+/// Of a limit without a name. No name in a file can look like those with `#`, so that nothing counts together by chance.
+fn own_name(route: &RouteId, at: usize) -> String {
+    match (at, route.as_str()) {
+        (0, name) if name != Limit::GENERAL => name.to_owned(),
+        (at, name) => format!("{name}#{}", at + 1),
+    }
 }
 
 fn rewrite(route: &RouteConfig, pattern: &Pattern) -> Result<Option<Rewrite>, Problem> {

@@ -1,6 +1,6 @@
 //! How often a caller may call, counted by one instance.
 
-use super::support::{Gateway, Response, SECRET, Upstream, bearer};
+use super::support::{Gateway, Response, SECRET, Upstream, bearer, within_patience};
 use edgeway::auth::{MintClaims, Minter};
 use std::{thread, time::Duration};
 
@@ -58,6 +58,28 @@ fn each_consumer_has_a_limit_of_their_own_and_strangers_one_by_address() {
     let guesses: Vec<u16> = (0..15).map(|_| gateway.get("/api/x", &["Authorization: Bearer x.y.z"]).status).collect();
     assert_eq!(guesses, [vec![401; 10], vec![429; 5]].concat());
     assert_eq!(gateway.get("/api/x", &[&of("c")]).status, 200, "and nobody else at that address suffers");
+}
+
+#[test]
+fn who_guesses_tokens_takes_nothing_from_others_behind_the_same_address() {
+    let gateway = gateway("requests: 3, window: 600s", "");
+    let guess = || gateway.get("/api/x", &["Authorization: Bearer guessed"]);
+    let statuses: Vec<u16> = (0..5).map(|_| guess().status).collect();
+    assert_eq!(statuses, [401, 401, 401, 429, 429]);
+    assert_eq!(gateway.get("/open/x", &[]).status, 200);
+    assert_eq!(gateway.get("/api/x", &[&of("7")]).status, 200);
+}
+
+#[test]
+fn of_two_limits_the_shorter_window_is_asked_first_and_spares_the_other() {
+    let route = "  - { id: two, match: { path: /two }, respond: { body: hi }, auth: public, limits: [\
+                 { name: long, requests: 5, window: 600s, key: address }, { requests: 1, window: 2s, key: address }] }\n";
+    let gateway = gateway("requests: 100, window: 600s", route);
+    let asked: Vec<u16> = (0..4).map(|_| gateway.get("/two", &[]).status).collect();
+    assert_eq!(asked, [200, 429, 429, 429]);
+    // What the short one refused has not used up the long one.
+    assert!(within_patience(|| gateway.get("/two", &[]).status == 200));
+    assert_eq!(gateway.metric("edgeway_limit_decisions_total{by=\"local\",decision=\"allowed\"}"), Some(4.0));
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod bad_input;
 mod connections;
 mod cors;
 mod environment;
+mod environment_limits;
 mod errors;
 mod headers;
 mod identity;
