@@ -86,7 +86,8 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     announce(&config, &sockets, operated);
     started(sockets.addresses());
     let pause = config.server.drain.pause.get();
-    let signals = Signals { process: process.clone(), run_dir: run_dir.clone(), pause, asked: Mutex::new(heard.asked) };
+    let asked = Mutex::new(Some(heard.asked));
+    let signals = Signals { process: process.clone(), run_dir: run_dir.clone(), pause, asked };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     end(&process, &run_dir)
 }

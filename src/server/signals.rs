@@ -80,18 +80,18 @@ pub(super) struct Signals {
     pub(super) process: Arc<Process>,
     pub(super) run_dir: Arc<RunDir>,
     pub(super) pause: Duration,
-    /// pingora asks once, through a shared reference.
-    pub(super) asked: Mutex<Receiver<Asked>>,
+    /// Taken by pingora's only question, which comes through a shared reference.
+    pub(super) asked: Mutex<Option<Receiver<Asked>>>,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let mut asked = self.asked.lock().await;
+        let Some(mut asked) = self.asked.lock().await.take() else { return ShutdownSignal::GracefulTerminate };
         loop {
             match asked.recv().await {
-                None | Some(Asked::Stop) => self.stop().await,
-                Some(Asked::Drain) => return self.leave(&mut asked).await,
+                None | Some(Asked::Stop) => stop(&self.process, &self.run_dir),
+                Some(Asked::Drain) => return self.leave(asked).await,
                 // pingora's own way would stop serving whether or not anybody takes over.
                 Some(Asked::Handoff) => {
                     log::warn!("SIGQUIT: the handoff to a new process is not built yet; serving on");
@@ -104,26 +104,43 @@ impl ShutdownSignalWatch for Signals {
 impl Signals {
     /// Still accepting, but asking every caller to go elsewhere: what pingora does at the end, dropping idle
     /// connections, then hits nobody who is about to use one.
-    async fn leave(&self, asked: &mut Receiver<Asked>) -> ShutdownSignal {
+    async fn leave(&self, mut asked: Receiver<Asked>) -> ShutdownSignal {
         self.process.leave();
         log::info!("SIGTERM: leaving; for {:?} answers close their connections, then the listeners close", self.pause);
         let stopped = async { while asked.recv().await.is_some_and(|asked| asked != Asked::Stop) {} };
         tokio::select! {
-            () = sleep(self.pause) => ShutdownSignal::GracefulTerminate,
+            () = sleep(self.pause) => (),
             // A second SIGTERM changes nothing: supervisors send it twice.
-            () = stopped => self.stop().await,
+            () = stopped => stop(&self.process, &self.run_dir),
         }
+        self.stay_stoppable(asked);
+        ShutdownSignal::GracefulTerminate
     }
 
-    /// Not through pingora: where callers keep coming, its accept loop spins in a runtime that is shutting down, logs a
-    /// line each time round and never ends (0.9.1, seen).
-    async fn stop(&self) -> ! {
-        let until = Instant::now() + ANSWERED;
-        while self.process.in_flight.count() > 0 && Instant::now() < until {
-            sleep(Duration::from_millis(1)).await;
+    /// pingora asks no more, and waits for requests that may take long: whoever has no patience sends SIGINT.
+    fn stay_stoppable(&self, mut asked: Receiver<Asked>) {
+        let (process, run_dir) = (self.process.clone(), self.run_dir.clone());
+        let wait = move || {
+            while let Some(asked) = asked.blocking_recv() {
+                if asked == Asked::Stop {
+                    stop(&process, &run_dir);
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("stop".into()).spawn(wait) {
+            log::warn!("no thread that hears SIGINT from now on: {error}");
         }
-        super::end(&self.process, &self.run_dir)
     }
+}
+
+/// Not through pingora: where callers keep coming, its accept loop spins in a runtime that is shutting down, logs a
+/// line each time round and never ends (0.9.1, seen). Blocks its thread, which has nothing else to do any more.
+fn stop(process: &Process, run_dir: &RunDir) -> ! {
+    let until = Instant::now() + ANSWERED;
+    while process.in_flight.count() > 0 && Instant::now() < until {
+        thread::sleep(Duration::from_millis(1));
+    }
+    super::end(process, run_dir)
 }
 
 /// Until somebody listens, SIGHUP and SIGQUIT are lost instead of killing a process that is just starting. SIGTERM and

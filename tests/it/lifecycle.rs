@@ -3,7 +3,9 @@
 use super::support::{Answer, Gateway, Upstream, bearer, within_patience};
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::{
-    fs, thread,
+    fs,
+    net::TcpStream,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -141,6 +143,28 @@ fn sigint_ends_a_drain_too() {
     assert!(within_patience(|| gateway.get("/health/ready", &[]).status == 503));
     gateway.signal(SIGINT);
     assert_eq!(gateway.wait_for_exit(), 0);
+}
+
+#[test]
+fn sigint_ends_the_wait_for_the_last_requests_too() {
+    let hung = Upstream::start(|_| Answer::Hang);
+    let url = hung.url();
+    let gateway = pausing(
+        &format!(
+            "services: {{ s: {{ endpoints: [\"{url}\"], health: {{ probe: off }} }} }}\n\
+             routes: [{{ id: r, match: {{ path: /r }}, service: s, auth: public }}]\n"
+        ),
+        "0s",
+    );
+    let mut client = gateway.client();
+    client.send(b"GET /r HTTP/1.1\r\nHost: gateway.test\r\n\r\n");
+    assert!(within_patience(|| hung.seen().len() == 1));
+    gateway.signal(SIGTERM);
+    assert!(within_patience(|| TcpStream::connect(gateway.address).is_err()));
+    let since = Instant::now();
+    gateway.signal(SIGINT);
+    assert_eq!(gateway.wait_for_exit(), 0);
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
 }
 
 #[test]
