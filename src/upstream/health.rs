@@ -101,11 +101,6 @@ impl EndpointHealth {
         Some(result)
     }
 
-    /// Nobody probes it, so nothing is known against it.
-    pub(super) fn unprobed(&self) {
-        self.status.store(Health::Healthy as u8, Relaxed);
-    }
-
     /// A request was not answered.
     pub(super) fn suspect(&self) {
         self.suspected.notify_one();

@@ -30,7 +30,7 @@ impl Service {
             EndpointReport {
                 address: endpoint.address,
                 weight: endpoint.weight.get(),
-                health: endpoint.state.health.status(),
+                health: self.health_of(endpoint),
                 error: record.error,
                 response_time: record.response_time,
                 probed: record.probed,

@@ -92,11 +92,16 @@ impl Service {
     pub fn pick(&self, tried: &Tried) -> Result<Attempt, NoEndpoint> {
         let members = self.members.pin();
         let at = |index: usize| members.endpoints.get(index).filter(|endpoint| !tried.contains(endpoint));
-        let well = |endpoint: &Endpoint| endpoint.state.health.status() != Health::Unhealthy;
+        let well = |endpoint: &Endpoint| self.health_of(endpoint) != Health::Unhealthy;
         let turn = if tried.is_empty() { Turn::Next } else { Turn::Same };
         let chosen = members.balancer.pick(turn, |index| at(index).is_some_and(well));
         let chosen = chosen.or_else(|| members.balancer.pick(Turn::Same, |index| at(index).is_some()));
         chosen.map(|index| Attempt::new(members, index)).ok_or(NoEndpoint)
+    }
+
+    /// What its probes say of one endpoint; where there are none (any more), nothing is known against it.
+    pub(super) fn health_of(&self, endpoint: &Endpoint) -> Health {
+        if self.probe.kind == ProbeConfig::Off { Health::Healthy } else { endpoint.state.health.status() }
     }
 
     /// Whether there is an endpoint that was not tried.
@@ -165,17 +170,13 @@ impl Service {
     fn endpoint(&self, address: SocketAddr, written: &Address, weight: NonZeroU16, states: &States) -> Endpoint {
         let mut peer = HttpPeer::new(address, false, String::new());
         peer.options.idle_timeout = Some(self.idle_timeout);
-        let state = states.endpoint(&self.id, address);
-        if self.probe.kind == ProbeConfig::Off {
-            state.health.unprobed();
-        }
         Endpoint {
             address,
             text: address.to_string().into(),
             peer,
             weight,
             host: if self.host == HostConfig::Upstream { written.host_header() } else { None },
-            state,
+            state: states.endpoint(&self.id, address),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{
     probe::{Probe, ProbeSettings},
 };
 use crate::types::ServiceId;
+use http::HeaderValue;
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -35,6 +36,7 @@ pub struct Watch {
 #[derive(Debug)]
 struct Running {
     settings: ProbeSettings,
+    host: Option<HeaderValue>,
     task: JoinHandle<()>,
 }
 
@@ -53,16 +55,15 @@ impl Watch {
         mut changes: watch::Receiver<u64>,
     ) {
         loop {
-            let services = services();
-            let mut known: Vec<Address> = services.iter().flat_map(|service| service.names()).cloned().collect();
-            known.sort_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));
-            known.dedup();
+            let now = services();
             // Before the names are asked, because some may take long, and after, with what they brought.
-            self.probe(&services);
-            names::look_up(known.iter().cloned(), states).await;
-            services.iter().for_each(|service| service.refresh(states));
-            self.probe(&services);
-            states.forget_unused(&known);
+            self.probe(&now);
+            names::look_up(names_of(&now), states).await;
+            // A reload may have come meanwhile, and known more.
+            let now = services();
+            now.iter().for_each(|service| service.refresh(states));
+            self.probe(&now);
+            states.forget_unused(&names_of(&now));
             if let Ok(Err(_)) = timeout(jittered(RESOLVE_EVERY), changes.changed()).await {
                 return;
             }
@@ -75,7 +76,8 @@ impl Watch {
         for service in services {
             for endpoint in &service.members().endpoints {
                 let key = (service.id.clone(), endpoint.address);
-                let running = self.probes.remove(&key).filter(|running| running.settings == service.probe);
+                let same = |running: &Running| running.settings == service.probe && running.host == endpoint.host;
+                let running = self.probes.remove(&key).filter(same);
                 let running = running.or_else(|| start(service, endpoint));
                 wanted.extend(running.map(|running| (key, running)));
             }
@@ -90,7 +92,14 @@ fn start(service: &Service, endpoint: &Endpoint) -> Option<Running> {
     let probe = Probe::build(&settings, endpoint.address, endpoint.host.as_ref())?;
     let name = format!("{} {}", service.id, endpoint.text);
     let task = tokio::spawn(probe_for_ever(name, probe, settings.clone(), endpoint.state.clone()));
-    Some(Running { settings, task })
+    Some(Running { settings, host: endpoint.host.clone(), task })
+}
+
+fn names_of(services: &[Arc<Service>]) -> Vec<Address> {
+    let mut names: Vec<Address> = services.iter().flat_map(|service| service.names()).cloned().collect();
+    names.sort_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));
+    names.dedup();
+    names
 }
 
 async fn probe_for_ever(name: String, probe: Probe, settings: ProbeSettings, state: Arc<EndpointState>) {
