@@ -18,14 +18,6 @@ pub struct Breaker {
     closed_again: AtomicU64,
 }
 
-/// What a failure or a success changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Nothing,
-    Opened,
-    Closed,
-}
-
 impl Default for Breaker {
     fn default() -> Self {
         Self { start: Instant::now(), failures: AtomicU32::new(0), closed_again: AtomicU64::new(0) }
@@ -52,26 +44,21 @@ impl Breaker {
         self.failures.load(Relaxed) >= FAILURES
     }
 
-    pub(super) fn succeeded(&self) -> Change {
+    pub(super) fn succeeded(&self) {
         // Read first: every call comes here, and a store would move the line between cores.
-        if self.failures.load(Relaxed) == 0 {
-            return Change::Nothing;
+        if self.failures.load(Relaxed) != 0 {
+            self.failures.store(0, Relaxed);
         }
-        if self.failures.swap(0, Relaxed) >= FAILURES { Change::Closed } else { Change::Nothing }
     }
 
-    pub(super) fn failed(&self, now: Instant) -> Change {
+    pub(super) fn failed(&self, now: Instant) {
         let before = self.failures.fetch_add(1, Relaxed);
         if before >= FAILURES {
             // Not for ever upwards.
             self.failures.store(FAILURES, Relaxed);
-            return Change::Nothing;
+        } else if before + 1 == FAILURES {
+            self.closed_again.store(self.millis(now) + REST.as_millis() as u64, Relaxed);
         }
-        if before + 1 < FAILURES {
-            return Change::Nothing;
-        }
-        self.closed_again.store(self.millis(now) + REST.as_millis() as u64, Relaxed);
-        Change::Opened
     }
 }
 
@@ -83,16 +70,16 @@ mod tests {
     fn after_failures_in_a_row_one_asks_each_time_the_rest_is_over() {
         let breaker = Breaker::default();
         let at = |millis: u64| breaker.start + Duration::from_millis(millis);
-        assert_eq!([breaker.failed(at(0)), breaker.succeeded()], [Change::Nothing; 2]);
-        assert_eq!(
-            [breaker.failed(at(0)), breaker.failed(at(0)), breaker.failed(at(1))],
-            [Change::Nothing, Change::Nothing, Change::Opened]
-        );
+        breaker.failed(at(0));
+        breaker.succeeded();
+        (0..2).for_each(|_| breaker.failed(at(0)));
+        assert!(!breaker.is_open() && breaker.may_ask(at(1)));
+        breaker.failed(at(1));
         assert!(!breaker.may_ask(at(100)) && !breaker.may_ask(at(500)));
         assert!(breaker.may_ask(at(501)) && !breaker.may_ask(at(502)), "one of many");
-        assert_eq!(breaker.failed(at(550)), Change::Nothing);
+        breaker.failed(at(550));
         assert!(!breaker.may_ask(at(900)) && breaker.may_ask(at(1_001)));
-        assert_eq!(breaker.succeeded(), Change::Closed);
+        breaker.succeeded();
         assert!(breaker.may_ask(at(1_002)) && !breaker.is_open());
     }
 }

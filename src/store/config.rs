@@ -19,7 +19,7 @@ pub struct RedisConfig {
     pub max_connections: NonZeroU32,
     /// Longest wait of a request for Redis; then the limit's `on_redis_failure` decides. Default: 50ms.
     pub deadline: Span,
-    /// Whether a command that timed out is sent once more, where that is safe: counting never is. Default: true.
+    /// Accepted without effect: counting twice is never safe, so no question is asked again. Default: true.
     pub retry_on_timeout: bool,
 }
 

@@ -1,10 +1,10 @@
-use super::{Breaker, RedisConfig, Waits, breaker::Change, line, line::Line};
+use super::{Breaker, RedisConfig, Waits, line, line::Line};
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -22,6 +22,22 @@ pub struct Store {
     breaker: Breaker,
     waits: Waits,
     failures: AtomicU64,
+    told: Told,
+}
+
+/// What the log says about the breaker.
+struct Told {
+    is_open: AtomicBool,
+    begun: Instant,
+    /// The second of the last line, counted from 1.
+    second: AtomicU64,
+}
+
+impl Told {
+    fn may_tell(&self) -> bool {
+        let (now, last) = (self.begun.elapsed().as_secs() + 1, self.second.load(Relaxed));
+        last != now && self.second.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+    }
 }
 
 /// Redis gave no answer that can be used.
@@ -62,6 +78,7 @@ impl Store {
             breaker: Breaker::default(),
             waits: Waits::default(),
             failures: AtomicU64::new(0),
+            told: Told { is_open: AtomicBool::new(false), begun: Instant::now(), second: AtomicU64::new(0) },
         })
     }
 
@@ -92,9 +109,9 @@ impl Store {
         outcome
     }
 
-    /// A failure counts, and a success after failures is worth a line. At most one line a change.
+    /// A failure counts, and a success too. What that changes is told, by one line a second where it changes often.
     fn judge(&self, line: &Line, failure: Option<StoreError>) {
-        let change = match failure {
+        match failure {
             None => self.breaker.succeeded(),
             Some(failure) => {
                 self.failures.fetch_add(1, Relaxed);
@@ -102,15 +119,18 @@ impl Store {
                 if failure == StoreError::Failed || self.breaker.is_open() {
                     line.broke();
                 }
-                self.breaker.failed(Instant::now())
+                self.breaker.failed(Instant::now());
             }
-        };
-        match (change, failure) {
-            (Change::Opened, Some(failure)) => {
-                log::warn!("{}: {failure}; limits use their failure policy", self.address)
-            }
-            (Change::Closed, _) => log::info!("{}: redis answers again", self.address),
-            _ => (),
+        }
+        let open = self.breaker.is_open();
+        if self.told.is_open.load(Relaxed) == open || !self.told.may_tell() {
+            return;
+        }
+        self.told.is_open.store(open, Relaxed);
+        match failure {
+            Some(failure) if open => log::warn!("{}: {failure}; limits use their failure policy", self.address),
+            _ if open => log::warn!("{}: redis failed; limits use their failure policy", self.address),
+            _ => log::info!("{}: redis answers again", self.address),
         }
     }
 
