@@ -19,7 +19,8 @@ use tokio::{
 /// Most connections at a time: scrapers, probes and people. They share the process's descriptors with all callers.
 const MOST: usize = 64;
 
-/// Longest silence of whoever has something to send; a scraper that is slower opens another connection.
+/// Longest time from an answer's last bytes to the end of the next request, however many bytes of it drip in between. A
+/// scraper that is slower opens another connection.
 const SILENCE: Duration = Duration::from_secs(75);
 
 /// Accepts while there is room.
@@ -72,6 +73,12 @@ impl axum::serve::Listener for Listener {
     }
 }
 
+impl Connection {
+    fn poll_silent<R>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+        self.silent.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl Connected<IncomingStream<'_, Listener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
         Self(*stream.remote_addr())
@@ -81,17 +88,18 @@ impl Connected<IncomingStream<'_, Listener>> for Peer {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if read.is_ready() {
-            self.silent.as_mut().reset(Instant::now() + SILENCE);
-            return read;
-        }
-        self.silent.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        if read.is_ready() { read } else { self.poll_silent(cx) }
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if written.is_pending() {
+            return self.poll_silent(cx);
+        }
+        self.silent.as_mut().reset(Instant::now() + SILENCE);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
