@@ -6,7 +6,8 @@
 //! pingora limits a dripping client per read only, and has one timeout for a service's header and its body. [`Front`]
 //! stands around the proxy and wraps each stream in a guard that knows two deadlines: one for the whole head of a
 //! request (408 when it strikes), one for the header of the answer (the proxy turns it into a retry or a 504). The
-//! proxy tells the guard when a head is complete, when the next may come, and by when it wants an answer.
+//! proxy tells the guard when a head is complete, when the next may come, and by when it wants an answer. It
+//! also holds back what comes of a next request while one is served, at most 8 KiB.
 //!
 //! ```yaml
 //! listeners: [{ address: 0.0.0.0:8080, max_connections: 10000, max_connections_per_address: 1000, head_timeout: 10s }]
