@@ -51,9 +51,11 @@ fn a_reload_waits_for_what_comes_of_it() {
     let reloads = &state["reloads"];
     assert_eq!((&reloads["succeeded"], &reloads["failed"]), (&json!(1), &json!(1)));
     assert_eq!(reloads["last_failure"]["errors"], json!(lines));
-    let said = gateway.stderr();
-    assert!(said.contains("reload by 127.0.0.1:") && said.contains("(none): generation 1 before, 2 after"), "{said}");
-    assert!(said.contains("(none): refused, generation 2 serves on"), "{said}");
+    gateway.tells(&[
+        "reload by 127.0.0.1:",
+        "(none): generation 1 before, 2 after",
+        "(none): refused, generation 2 serves on",
+    ]);
 }
 
 #[test]
@@ -100,8 +102,7 @@ fn off_the_loopback_interface_it_asks_for_its_token() {
     }
     assert_eq!(gateway.operate("GET", "/api/v1/state", &[TOKEN], "").status, 200);
     assert_eq!(gateway.operate("POST", "/api/v1/reload", &[TOKEN], "").status, 200);
-    let said = gateway.stderr();
-    assert!(said.contains("(token): generation 1 before, 2 after"), "{said}");
+    let said = gateway.tells(&["(token): generation 1 before, 2 after"]);
     assert!(!said.contains("operators-0123456789"), "{said}");
     // Another token needs no restart.
     gateway.rewrite(&format!("{}{PING}", GUARDED.replace("operators", "successors")));
@@ -156,8 +157,7 @@ fn the_log_level_changes_until_the_next_reload_and_its_author_is_written_at_ever
     let set = |level: &str| gateway.operate("PUT", "/api/v1/log-level", &[], &format!(r#"{{"level":"{level}"}}"#));
     assert_eq!(set("error").json(), json!({ "before": "info", "level": "error" }));
     assert_eq!(set("debug").json(), json!({ "before": "error", "level": "debug" }));
-    let said = gateway.stderr();
-    assert!(said.contains("(none): info before, error after") && said.contains("error before, debug after"), "{said}");
+    gateway.tells(&["(none): info before, error after", "error before, debug after"]);
     assert!(gateway.reload());
     assert_eq!(gateway.operate("GET", "/api/v1/state", &[], "").json()["log_level"], "info");
 }
@@ -219,5 +219,5 @@ fn its_port_in_use_is_one_line_and_it_can_be_left_out() {
 
     let gateway = Gateway::start(&format!("admin: {{ address: {address:?}, enabled: false }}\n{PING}"));
     assert_eq!(gateway.admin.port(), 0);
-    assert!(gateway.stderr().contains("worker threads, no admin"), "{}", gateway.stderr());
+    gateway.tells(&["worker threads, no admin"]);
 }

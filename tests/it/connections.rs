@@ -74,7 +74,7 @@ fn one_address_takes_no_more_than_its_share() {
     let (mut two, three) = (served(2, 300, &gateway), served(3, 2, &gateway));
     assert_eq!((two.len(), three.len()), (2, 2));
     told(&gateway, REFUSED_PER_ADDRESS, 298, since);
-    assert!(gateway.stderr().contains("last from 127.0.0.2"), "{}", gateway.stderr());
+    gateway.tells(&["last from 127.0.0.2"]);
     two.pop();
     assert!(within_patience(|| !served(2, 1, &gateway).is_empty()));
 }

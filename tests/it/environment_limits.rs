@@ -44,6 +44,6 @@ fn limits_can_be_counted_without_redis_and_the_admin_listener_moved() {
     ]);
     let statuses: Vec<u16> = (0..3).map(|_| gateway.get("/api/members/1", &[&bearer("admin")]).status).collect();
     assert_eq!(statuses, [200, 200, 429]);
-    assert!(gateway.stderr().contains("admin on 127.0.0.2:"), "{}", gateway.stderr());
+    gateway.tells(&["admin on 127.0.0.2:"]);
     assert_eq!(gateway.operate("GET", "/health", &[], "").status, 200);
 }

@@ -196,7 +196,7 @@ fn it_starts_without_redis_warns_once_and_picks_it_up() {
     redis.kill();
     let gateway = gateway(&redis, "requests: 100, window: 31d");
     assert_eq!(gateway.get("/health/ready", &[]).status, 200);
-    assert!(within_patience(|| gateway.stderr().contains("limits use their failure policy")));
+    gateway.tells(&["limits use their failure policy"]);
     assert_eq!(gateway.get("/open/x", &[]).status, 200);
     redis.restart();
     assert!(within_patience(|| gateway.get("/open/x", &[]).status == 200 && !redis.keys().is_empty()));

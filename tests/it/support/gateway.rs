@@ -161,6 +161,17 @@ impl Gateway {
         fs::read_to_string(self.path("err.log")).unwrap_or_default()
     }
 
+    /// Wait until stderr holds all of `texts`, because a thread of its own writes it; everything it holds then.
+    #[track_caller]
+    pub fn tells(&self, texts: &[&str]) -> String {
+        let told = within_patience(|| {
+            let said = self.stderr();
+            texts.iter().all(|text| said.contains(text))
+        });
+        assert!(told, "not told: {texts:?}\n{}", self.stderr());
+        self.stderr()
+    }
+
     /// Replace the sections of the file; nothing is reloaded yet.
     pub fn rewrite(&self, sections: &str) {
         let draft = self.path("draft.yaml");
