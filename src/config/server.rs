@@ -96,10 +96,13 @@ pub struct ListenerConfig {
     pub keepalive_timeout: Span,
     /// Longest time from the first to the last byte of a request's head; then 408. Default: 10s.
     pub head_timeout: Span,
+    /// Whether HTTP/2 is spoken with callers who begin with it (by prior knowledge, as a balancer does); HTTP/1.1 is spoken
+    /// on the same port. Changing it needs a restart. Default: true.
+    pub h2c: bool,
     /// Balancers in front of the gateway, as addresses or ranges: their `X-Forwarded-*` and `X-Request-ID` are
     /// believed. A list, or one text with commas. Default: none.
     pub trusted_proxies: List<Network>,
-    /// Most headers of a request; then 431. 1 to 256 (above, pingora itself answers 400). Default: 100.
+    /// Most headers of a request; then 431. 1 to 256 (more are not read). Default: 100.
     #[schemars(range(min = 1, max = 256))]
     pub max_headers: usize,
     /// Longest single header line; then 431. Default: 16KiB.
@@ -118,6 +121,7 @@ impl Default for ListenerConfig {
             max_connections_per_address: 1_000,
             keepalive_timeout: Span::seconds(75),
             head_timeout: Span::seconds(10),
+            h2c: true,
             trusted_proxies: List::default(),
             max_headers: 100,
             max_header: Size::kib(16),

@@ -41,7 +41,7 @@ impl Door {
                 );
             }),
             malformed: Teller::new(|count, last| {
-                log::info!("{count} connections sent what is no HTTP request in a second; last from {last}");
+                log::info!("{count} malformed requests were refused unread in a second; last from {last}");
             }),
             slow_heads: Teller::new(|count, last| {
                 log::info!("{count} heads took longer than head_timeout in a second; last from {last}");
@@ -65,7 +65,7 @@ impl Door {
             return None;
         }
         door.counters.opened();
-        Some(Place { door: door.clone(), address, peer })
+        Some(Place { door: door.clone(), address, peer, largest_head: limits.largest_head })
     }
 }
 
@@ -80,9 +80,15 @@ pub(super) struct Place {
     door: Arc<Inner>,
     address: Option<Address>,
     peer: Option<IpAddr>,
+    largest_head: usize,
 }
 
 impl Place {
+    /// Bytes of a head that may be kept while its end is still to come.
+    pub(super) fn largest_head(&self) -> usize {
+        self.largest_head
+    }
+
     pub(super) fn malformed(&self) {
         self.door.counters.malformed();
         self.door.malformed.happened(self.peer);

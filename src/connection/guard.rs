@@ -1,23 +1,22 @@
 //! The stream around every connection: see the module above.
 
-use super::{deadline::Timer, door::Place};
-use crate::observability::RequestId;
-use async_trait::async_trait;
-use bytes::BytesMut;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID, UniqueIDType,
-    raw_connect::ProxyDigest,
-    tls::{SslDigest, TlsRef},
+use super::{
+    Malformed,
+    chunks::Chunks,
+    deadline::Timer,
+    door::Place,
+    head::{Body, Head, HeadReader},
+    http2::{Frames, PREFACE},
+    own_answer::OwnAnswer,
 };
+use crate::observability::RequestId;
+use bytes::BytesMut;
+use pingora::protocols::Stream;
 use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -29,60 +28,102 @@ use tokio::{
 /// Most bytes of a next request that wait while one is served; more stay with the system, as long as it has room.
 const MOST_EARLY: usize = 8 * 1024;
 
-/// A stream that knows whether it carries a head, since when, and by when an answer is wanted.
+/// How long a new connection may be silent; pingora's own time for a first byte.
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+
+/// A stream that hands out one request at a time, to its last byte and not one more; and knows by when its head must
+/// be there and by when an answer is wanted.
 #[derive(Debug)]
 pub(super) struct Guard {
-    stream: Stream,
+    pub(super) stream: Stream,
     head_timeout: Duration,
     born: Instant,
-    /// Even: a head is expected; odd: one has arrived. Counted on by the proxy through a shared reference.
+    /// Even: the proxy waits for a head; odd: it has one. Counted on by the proxy through a shared reference.
     heads: AtomicUsize,
-    /// The head that `first_byte` belongs to.
-    reading: usize,
+    part: Part,
+    /// The head that was handed out last, as `heads` counts.
+    taken: usize,
+    reader: HeadReader,
     first_byte: Option<Instant>,
+    /// What the last head or body was refused for.
+    fault: Option<Malformed>,
     /// By when an answer is wanted, in milliseconds since `born`; 0: no deadline.
     answer_until: AtomicU64,
     overdue: AtomicBool,
-    /// Whether the request being served has arrived whole: what comes now belongs to the next.
-    arrived: AtomicBool,
-    /// Bytes of the next request that came early. Held back, because pingora stops reading at the first of them, and with
-    /// it would stop looking at the deadline and at whether the caller is still there.
+    /// Both sides have agreed on another protocol: what comes now belongs to it.
+    tunnel: AtomicBool,
+    /// Bytes that came before it was their turn. Held back: pingora would take those of a next request for a fault of
+    /// this one, and would stop looking at the deadline and at whether the caller is still there.
     early: BytesMut,
     /// Whether the last read found nothing, and nothing of a next head has come yet.
     idle: bool,
+    /// The caller was answered without pingora, whose own words go nowhere from then on.
+    answered: bool,
     place: Place,
     /// Touched by the second read of a head and by the wait for an answer: a head in one piece costs no timer.
     timer: Timer,
 }
 
+/// Where in the caller's bytes one stands.
+#[derive(Debug)]
+enum Part {
+    Head,
+    /// In a body with so many bytes to come.
+    Length(u64),
+    Chunks(Chunks),
+    /// The request has arrived whole, and nothing but the next one may follow.
+    Between,
+    /// Another protocol, after 101.
+    Tunnel,
+    Http2(Box<Frames>),
+    /// Nobody knows what the bytes mean.
+    Broken,
+}
+
 impl Guard {
-    pub(super) fn new(stream: Stream, head_timeout: Duration, heads: bool, place: Place) -> Self {
+    pub(super) fn new(stream: Stream, head_timeout: Duration, place: Place) -> Self {
         Self {
             stream,
             head_timeout,
             born: Instant::now(),
-            heads: AtomicUsize::new(if heads { 0 } else { 1 }),
-            reading: 0,
+            heads: AtomicUsize::new(0),
+            part: Part::Head,
+            taken: usize::MAX,
+            reader: HeadReader::default(),
             first_byte: None,
+            fault: None,
             answer_until: AtomicU64::new(0),
             overdue: AtomicBool::new(false),
-            arrived: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
             early: BytesMut::new(),
             idle: false,
+            answered: false,
             place,
             timer: Timer::default(),
         }
+    }
+
+    /// From now on, or from the start, HTTP/2: it has its heads inside frames and limits of its own.
+    pub(super) fn speak_http2(&mut self) {
+        self.part = Part::Http2(Box::default());
+        self.expect_head(false);
     }
 
     pub(super) fn expect_head(&self, expected: bool) {
         if self.head_expected() != expected {
             self.heads.fetch_add(1, Relaxed);
         }
-        self.arrived.store(false, Relaxed);
     }
 
-    pub(super) fn request_arrived(&self) {
-        self.arrived.store(true, Relaxed);
+    /// Why the head that was handed out last, or the body behind it, is to be refused.
+    pub(super) fn fault(&self) -> Option<Malformed> {
+        // pingora has found an end that is none: two opinions are one too many.
+        let disagree = matches!(self.part, Part::Head).then_some(Malformed::RequestLine);
+        self.fault.or(disagree)
+    }
+
+    pub(super) fn become_tunnel(&self) {
+        self.tunnel.store(true, Relaxed);
     }
 
     pub(super) fn answer_until(&self, deadline: Option<Instant>) {
@@ -115,28 +156,119 @@ impl Guard {
         }
     }
 
+    /// What came early, then what comes now.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let bytes = self.early.split_to(self.early.len().min(buf.remaining()));
+        buf.put_slice(&bytes);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Read so far into `early`; ready with whether anything came.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut room = [MaybeUninit::uninit(); 1024];
+        let mut bytes = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut bytes))?;
+        self.early.extend_from_slice(bytes.filled());
+        Poll::Ready(Ok(!bytes.filled().is_empty()))
+    }
+
+    /// Take back what is in `buf` behind `used` bytes of the last read, which began at `before`.
+    fn keep_rest(&mut self, buf: &mut ReadBuf<'_>, before: usize, used: usize) {
+        let rest = buf.filled().get(before + used..).unwrap_or_default();
+        if rest.is_empty() {
+            return;
+        }
+        let mut early = BytesMut::from(rest);
+        early.extend_from_slice(&self.early);
+        self.early = early;
+        buf.set_filled(before + used);
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.poll_head_overdue(cx).is_ready() {
+            self.place.slow_head();
+            return Poll::Ready(Err(self.refuse(cx, OwnAnswer::SlowHead)));
+        }
+        let before = buf.filled().len();
+        self.idle = self.first_byte.is_none() && self.early.is_empty();
+        ready!(self.poll_bytes(cx, buf))?;
+        self.idle = false;
+        let came = buf.filled().get(before..).unwrap_or_default();
+        if came.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.first_byte.get_or_insert_with(Instant::now);
+        match self.reader.read(came) {
+            Some(head) => self.head_came(head, buf, before),
+            None if self.reader.is_blank() || self.reader.pending() > self.place.largest_head() => {
+                self.place.malformed();
+                let answer = if self.reader.is_blank() { OwnAnswer::NoRequest } else { OwnAnswer::LongHead };
+                return Poll::Ready(Err(self.refuse(cx, answer)));
+            }
+            None => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn head_came(&mut self, head: Head, buf: &mut ReadBuf<'_>, before: usize) {
+        self.keep_rest(buf, before, head.used);
+        self.taken = self.heads.load(Relaxed);
+        self.fault = head.body.err();
+        self.part = match head.body {
+            Ok(Body::None) => Part::Between,
+            Ok(Body::Length(length)) => Part::Length(length),
+            Ok(Body::Chunked) => Part::Chunks(Chunks::new()),
+            Err(_) => Part::Broken,
+        };
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(self.poll_bytes(cx, buf))?;
+        let came = buf.filled().get(before..).unwrap_or_default();
+        let used = match &mut self.part {
+            Part::Length(left) => {
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(came.len());
+                *left -= used as u64;
+                Ok((used, *left == 0))
+            }
+            Part::Chunks(chunks) => chunks.read(came).map(|used| (used, chunks.is_over())),
+            _ => Ok((came.len(), false)),
+        };
+        match used {
+            Ok((used, is_over)) => {
+                self.keep_rest(buf, before, used);
+                if is_over {
+                    self.part = Part::Between;
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(fault) => {
+                buf.set_filled(before);
+                (self.part, self.fault) = (Part::Broken, Some(fault));
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)))
+            }
+        }
+    }
+
     /// Keep what comes for the next request; ready when the caller has closed or broken the connection.
     fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.early.len() < MOST_EARLY {
-            let mut room = [MaybeUninit::uninit(); 1024];
-            let mut bytes = ReadBuf::uninit(&mut room);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut bytes))?;
-            if bytes.filled().is_empty() {
+            if !ready!(self.poll_more(cx))? {
                 return Poll::Ready(Ok(()));
             }
-            self.early.extend_from_slice(bytes.filled());
         }
         Poll::Pending
     }
 
     /// While a request is served: its body, or whoever leaves.
     fn poll_served(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = if self.arrived.load(Relaxed) {
-            self.poll_early(cx)
-        } else if !self.early.is_empty() {
-            self.give_early(buf)
-        } else {
-            Pin::new(&mut self.stream).poll_read(cx, buf)
+        let read = match self.part {
+            Part::Between => self.poll_early(cx),
+            _ => self.poll_body(cx, buf),
         };
         if read.is_pending() && self.poll_answer_overdue(cx).is_ready() {
             self.answer_until.store(0, Relaxed);
@@ -146,73 +278,92 @@ impl Guard {
         read
     }
 
-    fn give_early(&mut self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let bytes = self.early.split_to(self.early.len().min(buf.remaining()));
-        buf.put_slice(&bytes);
-        Poll::Ready(Ok(()))
+    /// Ready with whether the caller begins as HTTP/2 does (RFC 9113 section 3.4). A byte that differs decides, so
+    /// that a short HTTP/1 request does not wait for more.
+    pub(super) fn poll_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            let known = self.early.len().min(PREFACE.len());
+            if self.early.get(..known) != PREFACE.get(..known) {
+                return Poll::Ready(Ok(false));
+            }
+            if known == PREFACE.len() {
+                return Poll::Ready(Ok(true));
+            }
+            self.idle = self.early.is_empty();
+            match self.poll_more(cx)? {
+                // The reader of heads finds the end too.
+                Poll::Ready(false) => return Poll::Ready(Ok(false)),
+                Poll::Ready(true) => _ = self.first_byte.get_or_insert_with(Instant::now),
+                Poll::Pending if self.first_byte.is_some() => {
+                    ready!(self.poll_head_overdue(cx));
+                    self.place.slow_head();
+                    return Poll::Ready(Err(self.refuse(cx, OwnAnswer::SlowHead)));
+                }
+                Poll::Pending => {
+                    ready!(self.timer.poll(cx, self.born + FIRST_BYTE));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+            self.idle = false;
+        }
     }
 
-    /// Best effort: whoever drips bytes may not read either.
-    fn refuse_head(&mut self, cx: &mut Context<'_>) -> io::Error {
+    /// Answer without pingora. Best effort: whoever sends such things may not read either.
+    fn refuse(&mut self, cx: &mut Context<'_>, answer: OwnAnswer) -> io::Error {
         self.expect_head(false);
-        self.place.slow_head();
+        (self.part, self.answered) = (Part::Broken, true);
         let id = RequestId::random();
-        log::debug!("{}: a head took longer than {:?}", id.as_str(), self.head_timeout);
-        _ = Pin::new(&mut self.stream).poll_write(cx, too_slow(&id).as_bytes());
+        log::debug!("{}: refused without a phase of the proxy: {answer:?}", id.as_str());
+        _ = Pin::new(&mut self.stream).poll_write(cx, answer.bytes(&id).as_bytes());
         _ = Pin::new(&mut self.stream).poll_flush(cx);
-        io::Error::new(io::ErrorKind::TimedOut, "the head took too long")
+        io::Error::new(io::ErrorKind::InvalidData, "answered and closed")
     }
-}
-
-/// Written by hand, because pingora has no session yet that could.
-fn too_slow(id: &RequestId) -> String {
-    let id = id.as_str();
-    let body = format!(
-        r#"{{"title":"Request Timeout","status":408,"code":"request_timeout","detail":"the request's head took too long","request_id":"{id}"}}"#
-    );
-    format!(
-        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/problem+json\r\n\
-         X-Request-ID: {id}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
 }
 
 impl AsyncRead for Guard {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let head = self.heads.load(Relaxed);
-        if head != self.reading {
-            (self.reading, self.first_byte) = (head, None);
+        let this = &mut *self;
+        if matches!(this.part, Part::Between) {
+            let head = this.heads.load(Relaxed);
+            if this.tunnel.load(Relaxed) {
+                this.part = Part::Tunnel;
+            } else if head.is_multiple_of(2) {
+                if head == this.taken {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a head without end")));
+                }
+                (this.part, this.first_byte) = (Part::Head, None);
+            }
         }
-        if !self.head_expected() {
-            return self.poll_served(cx, buf);
+        match this.part {
+            Part::Head => this.poll_head(cx, buf),
+            Part::Length(_) | Part::Chunks(_) | Part::Between => this.poll_served(cx, buf),
+            Part::Tunnel | Part::Http2(_) => this.poll_bytes(cx, buf),
+            Part::Broken => Poll::Ready(Ok(())),
         }
-        if self.poll_head_overdue(cx).is_ready() {
-            return Poll::Ready(Err(self.refuse_head(cx)));
-        }
-        let before = buf.filled().len();
-        self.idle = self.first_byte.is_none() && self.early.is_empty();
-        let read = if self.early.is_empty() {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))
-        } else {
-            ready!(self.give_early(buf))
-        };
-        self.idle = false;
-        if buf.filled().len() > before {
-            self.first_byte.get_or_insert_with(Instant::now);
-        }
-        Poll::Ready(read)
     }
 }
 
 impl AsyncWrite for Guard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        // Somebody answers a head that no phase of ours has seen: pingora's own 400 or 405.
-        if self.head_expected() {
-            self.expect_head(false);
-            self.place.malformed();
-            log::debug!("a malformed request was answered before any phase of ours saw it");
+        let this = &mut *self;
+        if let Part::Http2(frames) = &mut this.part {
+            let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+            let refused = frames.written(buf.get(..written).unwrap_or_default());
+            (0..refused).for_each(|_| this.place.malformed());
+            return Poll::Ready(Ok(written));
         }
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        // Somebody answers a head that no phase of ours has seen: pingora's own 400 or 405.
+        if this.head_expected() {
+            this.expect_head(false);
+            this.place.malformed();
+            if let Some(answer) = OwnAnswer::in_place_of(buf, this.fault) {
+                drop(this.refuse(cx, answer));
+            }
+        }
+        if this.answered {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        Pin::new(&mut this.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -233,109 +384,6 @@ impl Drop for Guard {
     }
 }
 
-// What pingora asks of a stream; answered by the one inside.
-
-#[async_trait]
-impl Shutdown for Guard {
-    async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
-    }
-}
-
-impl UniqueID for Guard {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
-
-impl Ssl for Guard {
-    fn get_ssl(&self) -> Option<&TlsRef> {
-        self.stream.get_ssl()
-    }
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for Guard {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for Guard {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Guard {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-#[async_trait]
-impl Peek for Guard {
-    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
-        self.stream.try_peek(buf).await
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        connection::{ConnectionLimits, Door},
-        observability::ConnectionCounters,
-    };
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-        time::timeout,
-    };
-
-    fn guard() -> (Guard, DuplexStream, Arc<ConnectionCounters>) {
-        let counters = Arc::new(ConnectionCounters::default());
-        let door = Door::new(counters.clone(), |_| ConnectionLimits { in_all: 1, per_address: None });
-        let (ours, theirs) = duplex(100);
-        let place = door.enter(None).unwrap();
-        (Guard::new(Box::new(ours), Duration::from_secs(10), true, place), theirs, counters)
-    }
-
-    /// Reads until nothing comes any more.
-    async fn read(guard: &mut Guard) {
-        let mut bytes = [0; 10];
-        while timeout(Duration::from_secs(1), guard.read(&mut bytes)).await.is_ok_and(|read| read.unwrap() > 0) {}
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_a_connection_that_waits_for_a_head_is_closed_as_idle() {
-        // Sent before the gateway closes it, whether the caller closed it first, and what it counts as.
-        for (sent, left, idle) in [("", false, 1), ("", true, 0), ("GET", false, 0)] {
-            let (mut guard, mut caller, counters) = guard();
-            caller.write_all(sent.as_bytes()).await.unwrap();
-            let caller = (!left).then_some(caller);
-            read(&mut guard).await;
-            assert_eq!((counters.snapshot().open, counters.snapshot().idle_closed), (1, 0));
-            drop((guard, caller));
-            assert_eq!((counters.snapshot().open, counters.snapshot().idle_closed), (0, idle), "{sent} {left}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_between_two_heads_is_idle_and_one_with_a_request_is_not() {
-        for (expected, idle) in [(false, 0), (true, 1)] {
-            let (mut guard, mut caller, counters) = guard();
-            caller.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-            read(&mut guard).await;
-            guard.expect_head(false);
-            guard.expect_head(expected);
-            read(&mut guard).await;
-            drop(guard);
-            assert_eq!(counters.snapshot().idle_closed, idle);
-        }
-    }
-}
+#[path = "guard_tests.rs"]
+mod tests;

@@ -3,23 +3,37 @@
 //! First the [`Door`]: what is over `max_connections` or `max_connections_per_address` is closed before a byte is read,
 //! counted, and told in one line a second. Trusted proxies are many callers and have no limit of their own.
 //!
-//! pingora limits a dripping client per read only, and has one timeout for a service's header and its body. [`Front`]
-//! stands around the proxy and wraps each stream in a guard that knows two deadlines: one for the whole head of a
-//! request (408 when it strikes), one for the header of the answer (the proxy turns it into a retry or a 504). The
-//! proxy tells the guard when a head is complete, when the next may come, and by when it wants an answer. It
-//! also holds back what comes of a next request while one is served, at most 8 KiB.
+//! Then the guard, the stream that [`Front`] puts around each connection. It hands the proxy one request at a time, to
+//! its last byte and not one more, and knows what every head says about its body before pingora reads it: a head or a
+//! body that could be read in two ways is [`Malformed`], and no byte behind it is ever taken for a request. What comes of
+//! a next request while one is served it holds back, at most 8 KiB.
+//!
+//! It also knows two deadlines: one for the whole head of a request (408 when it strikes; pingora limits a dripping
+//! client per read only), one for the header of the answer (the proxy turns it into a retry or a 504). The proxy tells it
+//! when it has a head, when it wants the next, and by when it wants an answer.
+//!
+//! HTTP/2 by prior knowledge is known by its first 24 bytes. Its frames are h2's business; the guard counts what h2 and
+//! pingora refuse before any phase of the proxy.
 //!
 //! ```yaml
 //! listeners: [{ address: 0.0.0.0:8080, max_connections: 10000, max_connections_per_address: 1000, head_timeout: 10s }]
 //! ```
 
+mod chunks;
 mod deadline;
 mod door;
 mod guard;
+mod guard_stream;
+mod head;
+mod http2;
+mod malformed;
+mod own_answer;
 mod places;
 mod tell;
 
 pub use door::Door;
+pub use http2::http2_options;
+pub use malformed::Malformed;
 pub use places::ConnectionLimits;
 
 use async_trait::async_trait;
@@ -54,9 +68,11 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
         let digest = stream.get_socket_digest();
         let peer = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet()).map(|peer| peer.ip());
         let place = self.door.enter(peer)?;
-        // HTTP/2 has heads inside frames; its own limits hold there.
-        let heads = !matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        let guard = Guard::new(stream, self.head_timeout, heads, place);
+        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let mut guard = Guard::new(stream, self.head_timeout, place);
+        if http2 {
+            guard.speak_http2();
+        }
         self.app.process_new(Box::new(guard), shutdown).await
     }
 
@@ -66,9 +82,17 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
     }
 }
 
-/// The head of a request is complete: no deadline until the next one.
-pub fn head_arrived(session: &ServerSession) {
-    guarded(session, |guard| guard.expect_head(false));
+/// The proxy has a head: no deadline until the next one.
+///
+/// # Errors
+/// It could be read in two ways, and nothing of it may be forwarded.
+pub fn head_arrived(session: &ServerSession) -> Result<(), Malformed> {
+    let mut fault = None;
+    guarded(session, |guard| {
+        guard.expect_head(false);
+        fault = guard.fault();
+    });
+    fault.map_or(Ok(()), Err)
 }
 
 /// A request is over: the next head may come.
@@ -76,9 +100,16 @@ pub fn head_awaited(session: &ServerSession) {
     guarded(session, |guard| guard.expect_head(true));
 }
 
-/// The request has arrived whole, and nothing but the next one may follow.
-pub fn request_arrived(session: &ServerSession) {
-    guarded(session, Guard::request_arrived);
+/// Why the body could not be read further, where that was its own fault.
+pub fn body_fault(session: &ServerSession) -> Option<Malformed> {
+    let mut fault = None;
+    guarded(session, |guard| fault = guard.fault());
+    fault
+}
+
+/// Both sides speak another protocol from here on: what came early belongs to it.
+pub fn become_tunnel(session: &ServerSession) {
+    guarded(session, Guard::become_tunnel);
 }
 
 /// From now on the service has until `deadline` for its answer's header; `None`: as long as it likes.

@@ -19,6 +19,8 @@ pub struct ConnectionLimits {
     pub in_all: u32,
     /// `max_connections_per_address`. `None`: the peer is a trusted proxy, which speaks for many.
     pub per_address: Option<u32>,
+    /// Bytes of a head, all in all.
+    pub largest_head: usize,
 }
 
 /// The connections of one listener. Holds no more addresses than there are connections.
@@ -123,7 +125,8 @@ mod tests {
 
     #[test]
     fn whoever_leaves_makes_room_and_is_forgotten() {
-        let (places, limits) = (Places::new(), ConnectionLimits { in_all: 3, per_address: Some(2) });
+        let (places, limits) =
+            (Places::new(), ConnectionLimits { in_all: 3, per_address: Some(2), largest_head: 1000 });
         let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
         assert_eq!((places.enter(one, limits), places.enter(one, limits)), (Ok(()), Ok(())));
         assert_eq!(places.enter(one, limits), Err(PerAddress));
@@ -141,7 +144,8 @@ mod tests {
 
     #[test]
     fn a_refused_address_leaves_nothing_behind() {
-        let (places, limits) = (Places::new(), ConnectionLimits { in_all: 1, per_address: Some(2) });
+        let (places, limits) =
+            (Places::new(), ConnectionLimits { in_all: 1, per_address: Some(2), largest_head: 1000 });
         places.enter(address("192.0.2.1"), limits).unwrap();
         for last in 2..200 {
             assert_eq!(places.enter(address(&format!("192.0.2.{last}")), limits), Err(InAll));
@@ -151,7 +155,8 @@ mod tests {
 
     #[test]
     fn threads_do_not_overbook() {
-        let (places, limits) = (Places::new(), ConnectionLimits { in_all: 100, per_address: Some(60) });
+        let (places, limits) =
+            (Places::new(), ConnectionLimits { in_all: 100, per_address: Some(60), largest_head: 1000 });
         let enter = |text: &str| (0..1000).filter(|_| places.enter(address(text), limits).is_ok()).count();
         let entered: usize = std::thread::scope(|scope| {
             let callers =

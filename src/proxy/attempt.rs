@@ -1,6 +1,6 @@
 //! One try against one endpoint after the other: choosing, its deadlines, and whether there is another.
 
-use super::{Rejection, TimeoutKind, ctx::RequestCtx};
+use super::{Rejection, TimeoutKind, ctx::RequestCtx, strict::asks_for_websocket};
 use crate::{
     connection,
     observability::metrics::Outcome,
@@ -30,6 +30,8 @@ pub(super) struct Attempts {
     guarded: bool,
     /// How the current one ended is counted already.
     counted: bool,
+    /// Interim answers to all of them.
+    interim: u8,
     /// When the request's time for a response header ends. Set when the request has arrived whole.
     until: Option<Instant>,
 }
@@ -38,6 +40,12 @@ impl Attempts {
     /// How many were begun.
     pub(super) fn made(&self) -> u8 {
         self.made
+    }
+
+    /// One more interim answer; how many there were.
+    pub(super) fn count_interim(&mut self) -> u8 {
+        self.interim = self.interim.saturating_add(1);
+        self.interim
     }
 
     /// The one under way, or the last.
@@ -57,7 +65,11 @@ impl RequestCtx {
             Err(_) if self.attempts.fresh => service.pick(&Tried::default())?,
             Err(none) => return Err(none.into()),
         };
-        let peer = if self.attempts.fresh { attempt.fresh_peer() } else { attempt.peer() };
+        // A tunnel takes its connection away for good. And pingora cuts it (`proxy_handle_upstream`) where the answer is
+        // there before the end of the request's empty body was looked at: possible on a kept connection only, which may
+        // belong to the poller of another thread.
+        let own = self.attempts.fresh || asks_for_websocket(session);
+        let peer = if own { attempt.fresh_peer() } else { attempt.peer() };
         let mut peer = peer.ok_or(NoEndpoint)?;
         self.attempts.tried.add(&attempt);
         if self.attempts.made > 0
@@ -70,7 +82,7 @@ impl RequestCtx {
         self.attempts.current = Some(attempt);
         self.body_bytes = 0;
         if has_arrived(session) {
-            self.request_arrived(session, timeouts);
+            self.request_arrived(timeouts);
         }
         let left = self.time_left().unwrap_or(timeouts.connect);
         if left.is_zero() {
@@ -88,7 +100,7 @@ impl RequestCtx {
         // A request that is all here leaves one thing to wait for, the answer, and the guard of the caller's connection
         // waits for that: one timer for a connection, where pingora makes one for each read and write.
         self.attempts.guarded =
-            has_arrived(session) && !session.is_upgrade_req() && connection::is_guarded(session.as_downstream());
+            has_arrived(session) && !asks_for_websocket(session) && connection::is_guarded(session.as_downstream());
         if !self.attempts.guarded {
             peer.options.read_timeout = Some(timeouts.idle.max(timeouts.header()));
             peer.options.write_timeout = Some(timeouts.idle);
@@ -96,10 +108,7 @@ impl RequestCtx {
     }
 
     /// The request has arrived whole: its time begins, once.
-    fn request_arrived(&mut self, session: &Session, timeouts: Timeouts) {
-        if !session.is_upgrade_req() {
-            connection::request_arrived(session.as_downstream());
-        }
+    fn request_arrived(&mut self, timeouts: Timeouts) {
         self.attempts.until.get_or_insert_with(|| Instant::now() + timeouts.request);
     }
 
@@ -117,7 +126,7 @@ impl RequestCtx {
     /// The endpoint has the request, or will have it when its last byte is sent: now it has its time to answer.
     pub(super) fn await_answer(&mut self, session: &Session) {
         let Some(timeouts) = self.route().map(|route| route.timeouts) else { return };
-        self.request_arrived(session, timeouts);
+        self.request_arrived(timeouts);
         let attempt = timeouts.attempt.map(|attempt| Instant::now() + attempt);
         let until = self.attempts.until.into_iter().chain(attempt).min();
         connection::answer_until(session.as_downstream(), until);
@@ -130,6 +139,7 @@ impl RequestCtx {
         if status == StatusCode::SWITCHING_PROTOCOLS {
             // Silence is no fault of a tunnel.
             connection::answer_until(session.as_downstream(), None);
+            connection::become_tunnel(session.as_downstream());
         } else {
             self.await_bytes(session);
         }
@@ -165,6 +175,10 @@ impl RequestCtx {
     pub(super) fn broke_off(&mut self, session: &Session, mut error: Box<Error>, reused: bool) -> Box<Error> {
         connection::answer_until(session.as_downstream(), None);
         let overdue = connection::answer_overdue(session.as_downstream());
+        if let Some(fault) = connection::body_fault(session.as_downstream()) {
+            // To pingora it looks like a caller who left.
+            drop(self.refuse(fault.into()));
+        }
         let failure = match (overdue, error.esource(), error.etype()) {
             (true, ..) => Failure::AttemptTimeout,
             (_, ErrorSource::Upstream, Type::ReadTimedout) => Failure::AttemptTimeout,
@@ -248,5 +262,5 @@ fn is_idempotent(method: &Method) -> bool {
 
 /// Whether the caller has nothing more to send before the answer.
 fn has_arrived(session: &mut Session) -> bool {
-    session.is_upgrade_req() || session.as_downstream_mut().is_body_done()
+    asks_for_websocket(session) || session.as_downstream_mut().is_body_done()
 }

@@ -12,7 +12,7 @@
 //!                   └──────────────────────────────────────────────────────────────────────┘
 //! ```
 
-use super::{Rejection, admission, admission::Verdict, ctx::RequestCtx, headers, reply, strict};
+use super::{Rejection, admission, admission::Verdict, answer, ctx::RequestCtx, headers, http2, reply, strict};
 use crate::{connection, routing::Target, runtime::Live};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -53,9 +53,11 @@ impl ProxyHttp for Gateway {
 
     /// The head is here: times, caller, sizes.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Box<RequestCtx>) -> Result<()> {
-        connection::head_arrived(session.as_downstream());
-        // Else a request that comes while the one before is served would turn that one into a 400.
-        session.as_downstream_mut().set_pipelining_enabled(true);
+        let mut head = strict::check_message(session);
+        if session.is_http2() && head.is_ok() {
+            // Boxed: requests of HTTP/1 should not carry its state along.
+            head = Box::pin(http2::check_empty(session, ctx.snapshot.idle)).await;
+        }
         let Some(listener) = ctx.snapshot.listener(self.listener) else { return Err(ctx.refuse(Rejection::Internal)) };
         // Without a value, pingora waits for the next request for ever; where it has said no already, that stands.
         if session.get_keepalive().is_some() {
@@ -63,9 +65,15 @@ impl ProxyHttp for Gateway {
         }
         session.set_read_timeout(Some(ctx.snapshot.idle));
         session.set_write_timeout(Some(ctx.snapshot.idle));
-        let checked = strict::check_head(session, listener);
+        let checked = head.and_then(|()| strict::check_head(session, listener));
         ctx.begin(session.client_addr(), session.req_header());
-        checked.map_err(|rejection| ctx.refuse(rejection))
+        checked.map_err(|rejection| {
+            if matches!(rejection, Rejection::Malformed(_)) {
+                // Nobody knows where the next request begins.
+                session.set_keepalive(None);
+            }
+            ctx.refuse(rejection)
+        })
     }
 
     /// Decide whether the request may go upstream.
@@ -122,6 +130,11 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         ctx.count_body(body.as_ref().map_or(0, Bytes::len))?;
+        if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
+            // HTTP/2 may end a body so. pingora would write the last chunk for the empty piece and once more for the end
+            // (`send_body_to1`), and the service would take the second for a request.
+            *body = None;
+        }
         if end_of_stream {
             ctx.await_answer(session);
         }
@@ -135,12 +148,10 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Box<RequestCtx>,
     ) -> Result<()> {
+        answer::check(response, session.req_header(), ctx).map_err(|rejection| ctx.refuse(rejection))?;
         // An interim answer says nothing about when the final one comes.
         if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
             ctx.answered(session, response.status);
-        }
-        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
-            return Err(ctx.refuse(Rejection::BadGateway));
         }
         headers::from_upstream(response, session.req_header(), ctx)
     }

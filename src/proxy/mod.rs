@@ -5,11 +5,13 @@
 //! to say no.
 
 mod admission;
+mod answer;
 mod attempt;
 mod client;
 mod ctx;
 mod gateway;
 mod headers;
+mod http2;
 mod rejection;
 mod reply;
 mod strict;

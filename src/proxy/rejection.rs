@@ -2,6 +2,7 @@
 
 use crate::{
     auth::{AuthError, Forbidden},
+    connection::Malformed,
     limits::Refused,
     observability::RequestId,
     routing::TargetError,
@@ -11,7 +12,7 @@ use crate::{
 use http::{HeaderValue, Method, StatusCode, header};
 use pingora::{ErrorSource, ErrorType as Type, prelude::Error};
 use serde::Serialize;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// A refusal. `Display` is for the caller and carries nothing the caller should not know.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum Rejection {
     /// The request target or the `Host` cannot be read in one way only.
     #[error(transparent)]
     BadTarget(#[from] TargetError),
+    /// Its framing or its lines can be read in two ways.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// What pingora refused to read or forward.
     #[error("the request is malformed")]
     BadRequest,
@@ -117,7 +121,7 @@ impl Rejection {
     }
 
     /// Every code with its status. docs/errors.md lists all.
-    pub fn codes() -> impl Iterator<Item = (&'static str, u16)> {
+    pub fn codes() -> BTreeMap<&'static str, u16> {
         let plain = [
             Self::BadRequest,
             Self::BadMethod,
@@ -140,7 +144,9 @@ impl Rejection {
         ];
         let targets = TargetError::ALL.map(Self::BadTarget);
         let tokens = AuthError::ALL.map(Self::Unauthenticated);
-        plain.into_iter().chain(targets).chain(tokens).map(|rejection| rejection.code_and_status())
+        let malformed = Malformed::ALL.map(Self::Malformed);
+        let all = plain.into_iter().chain(targets).chain(tokens).chain(malformed);
+        all.map(|rejection| rejection.code_and_status()).collect()
     }
 
     /// The status of the response.
@@ -151,6 +157,7 @@ impl Rejection {
     fn code_and_status(&self) -> (&'static str, u16) {
         match self {
             Self::BadTarget(error) => (target_code(error), 400),
+            Self::Malformed(fault) => fault.code_and_status(),
             Self::BadRequest => ("bad_request", 400),
             Self::BadMethod => ("bad_method", 400),
             Self::TargetTooLong => ("target_too_long", 414),
@@ -197,6 +204,7 @@ impl Rejection {
         match self {
             Self::UpstreamTimeout(kind) => Some(kind.reason()),
             Self::Forbidden(error) => Some(error.reason()),
+            Self::Malformed(fault) => Some(fault.reason()),
             _ => None,
         }
     }
@@ -246,7 +254,7 @@ mod tests {
     #[test]
     fn no_code_is_left_out_of_the_list() {
         let source = include_str!("rejection.rs").split("#[cfg(test)]").next().unwrap();
-        let known: Vec<_> = Rejection::codes().map(|(code, _)| code).collect();
+        let known: Vec<_> = Rejection::codes().into_keys().collect();
         let arms = source.lines().filter(|line| line.contains("=> (\""));
         let written: Vec<_> = arms.map(|line| line.split('"').nth(1).unwrap()).collect();
         assert!(written.len() > 10 && written.iter().all(|code| known.contains(code)), "{written:?}");

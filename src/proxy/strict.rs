@@ -1,15 +1,33 @@
-//! Method and sizes of a head: the first questions of all, before anything of it is interpreted.
+//! Framing, method and sizes of a head: the first questions of all, before anything of it is interpreted.
 
-use super::Rejection;
-use crate::runtime::Listener;
-use http::Method;
+use super::{Rejection, http2};
+use crate::{connection, runtime::Listener};
+use http::{Method, Version, header};
 use pingora::{http::RequestHeader, proxy::Session};
 
 /// For `Allow`, where no route was asked.
 const USUAL: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
-/// Refuse what is too long or too much. pingora's own bounds are wider: 256 headers (a bare 400), 1 MiB in all.
+/// Refuse what could be read in two ways. From here on HTTP/2 looks like HTTP/1.1.
+pub(super) fn check_message(session: &mut Session) -> Result<(), Rejection> {
+    connection::head_arrived(session.as_downstream())?;
+    let head = session.req_header_mut();
+    if head.version == Version::HTTP_2 { http2::check(head) } else { Ok(()) }
+}
+
+/// Whether the caller would like to speak WebSocket. pingora forwards no other `Upgrade`.
+pub(super) fn asks_for_websocket(session: &Session) -> bool {
+    session.is_upgrade_req() && is_websocket(session.req_header())
+}
+
+/// The same of a head alone.
+pub(super) fn is_websocket(head: &RequestHeader) -> bool {
+    let upgrade = head.headers.get(header::UPGRADE).filter(|_| head.version == Version::HTTP_11);
+    upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Refuse what is too long or too much. pingora's own bounds are wider: 256 headers, 1 MiB in all.
 pub(super) fn check_head(session: &Session, listener: &Listener) -> Result<(), Rejection> {
     let head = session.req_header();
     check_method(&head.method)?;
@@ -29,8 +47,8 @@ pub(super) fn check_head(session: &Session, listener: &Listener) -> Result<(), R
 
 /// Methods are compared as they are written, by us and by services, so `delete` must not pass where `DELETE` would not.
 fn check_method(method: &Method) -> Result<(), Rejection> {
-    if *method == Method::TRACE {
-        // It would echo what the gateway adds (RFC 9110 section 9.3.8).
+    // TRACE would echo what the gateway adds (RFC 9110 section 9.3.8), CONNECT would make it a tunnel to anywhere.
+    if [Method::TRACE, Method::CONNECT].contains(method) {
         return Err(Rejection::MethodNotAllowed(USUAL.into()));
     }
     let known = |byte: u8| byte.is_ascii_uppercase() || byte == b'-';

@@ -36,6 +36,13 @@ impl Listener {
         }
     }
 
+    /// Bytes of a head that may be kept while its end is still to come: somewhat more than the limits allow, so that a
+    /// head that is a little too long is told which of them it is over.
+    pub fn largest_head(&self) -> usize {
+        const MORE: u64 = 64 * 1024;
+        usize::try_from(self.max_headers_total + self.max_target + MORE).unwrap_or(usize::MAX)
+    }
+
     /// Whether the word of this peer counts.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(peer))

@@ -271,7 +271,11 @@ fn routes(
 fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let addresses = |config: &Config| -> Vec<_> {
-        config.listeners.iter().map(|listener| (listener.address.clone(), listener.head_timeout)).collect()
+        config
+            .listeners
+            .iter()
+            .map(|listener| (listener.address.clone(), listener.head_timeout, listener.h2c))
+            .collect()
     };
     let mut check = |same: bool, pointer: &str| {
         if !same {

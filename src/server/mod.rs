@@ -9,8 +9,8 @@ mod threads;
 
 use crate::{
     admin::Admin,
-    config::{Config, ConfigErrors, Loaded},
-    connection::{ConnectionLimits, Door, Front},
+    config::{Config, ConfigErrors, ListenerConfig, Loaded},
+    connection::{self, ConnectionLimits, Door, Front},
     observability::{AccessLog, Logger},
     proxy::{Gateway, Rejection},
     runtime::{Live, Process},
@@ -19,6 +19,8 @@ use crate::{
 use async_trait::async_trait;
 use drain::Drain;
 use pingora::{
+    apps::HttpServerOptions,
+    protocols::http::v2::server::H2Options,
     proxy::http_proxy,
     server::{RunArgs, Server, ShutdownWatch, configuration::ServerConf},
     services::{
@@ -66,7 +68,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     die_with_a_service();
     warn(loaded);
     let config = loaded.config.clone();
-    let codes = Rejection::codes().map(|(code, _)| code);
+    let codes = Rejection::codes().into_keys();
     let process = Process::new(AccessLog::to_stdout()?, loaded, codes)?;
     let live = Live::start(loaded, process.clone())?;
     let sockets = Sockets::bind(&config.listeners)?;
@@ -118,13 +120,22 @@ fn announce(config: &Config, sockets: &Sockets, operated: Option<SocketAddr>) {
 fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
     let mut server = empty(config);
     for (index, listener) in config.listeners.iter().enumerate() {
-        let proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
+        let mut proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
+        let (server_options, http2) = http2(listener);
+        (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
         let front = Front::new(proxy, listener.head_timeout.get(), door(live, index));
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
     server.add_service(background_service("upstream", Upstream(live.clone())));
     server
+}
+
+/// Fixed at the start, unlike the limits that each request is held to.
+fn http2(listener: &ListenerConfig) -> (HttpServerOptions, H2Options) {
+    // RFC 9113 section 6.5.2 counts 32 bytes more for each header; there are five beside those of the caller.
+    let headers = listener.max_headers_total.get() + 32 * (listener.max_headers as u64 + 5);
+    connection::http2_options(headers + listener.max_target.get(), listener.keepalive_timeout.get(), listener.h2c)
 }
 
 /// The limits of the current snapshot, so that a reload changes them for whoever comes next.
@@ -135,11 +146,11 @@ fn door(live: &Live, index: usize) -> Door {
         let snapshot = live.pin();
         // A listener of this process is in every snapshot: a reload may not take it away.
         let Some(listener) = snapshot.listener(index) else {
-            return ConnectionLimits { in_all: u32::MAX, per_address: None };
+            return ConnectionLimits { in_all: u32::MAX, per_address: None, largest_head: 0 };
         };
         let counted = peer.is_some_and(|peer| !listener.trusts(peer));
         let per_address = counted.then_some(listener.max_connections_per_address);
-        ConnectionLimits { in_all: listener.max_connections, per_address }
+        ConnectionLimits { in_all: listener.max_connections, per_address, largest_head: listener.largest_head() }
     })
 }
 

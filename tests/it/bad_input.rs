@@ -253,8 +253,8 @@ fn too_many_and_too_large_headers_are_431() {
     let id = response.header("x-request-id").unwrap();
     assert_eq!(gateway.log_line(id)["code"], "too_many_headers");
     assert_eq!(with(many(250)).code(), "too_many_headers");
-    let pingoras = with(many(300));
-    assert_eq!((pingoras.status, pingoras.body.as_str()), (400, ""), "above 256 pingora answers by itself");
+    let more = with(many(300));
+    assert_eq!((more.status, more.code().as_str()), (431, "too_many_headers"), "more than pingora would read");
     assert_eq!(with(vec![format!("X-Long: {}", "x".repeat(16_000))]).status, 200);
     assert_eq!(with(vec![format!("X-Long: {}", "x".repeat(16_400))]).code(), "headers_too_large");
     let wide = (0..5).map(|index| format!("X-{index}: {}", "x".repeat(15_000))).collect();

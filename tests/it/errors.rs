@@ -13,7 +13,7 @@ fn every_code_is_in_the_table_and_the_table_has_no_other() {
         Some((code, cells.next()?.trim().parse::<u16>().ok()?))
     };
     let written: BTreeSet<_> = page.lines().filter_map(row).collect();
-    let known: BTreeSet<_> = Rejection::codes().map(|(code, status)| (code.to_owned(), status)).collect();
+    let known: BTreeSet<_> = Rejection::codes().into_iter().map(|(code, status)| (code.to_owned(), status)).collect();
     assert_eq!(written, known, "docs/errors.md and proxy/rejection.rs say different things");
 }
 

@@ -108,7 +108,7 @@ const TABLE: &[(&str, Saw)] = &[
     // Anything but a path.
     ("http://gateway.test/open/x", Nothing(400, "bad_target")),
     // pingora's parser: a host that is not that of `Host`, and below a character that no URL has.
-    ("http://evil.test/api/members", Nothing(400, "")),
+    ("http://evil.test/api/members", Nothing(400, "bad_request")),
     ("https://gateway.test/open/x", Nothing(400, "bad_target")),
     ("open/x", Nothing(400, "bad_target")),
     ("api/members", Nothing(400, "bad_target")),
@@ -132,7 +132,7 @@ const TABLE: &[(&str, Saw)] = &[
     ("/open/|x", Nothing(400, "bad_character")),
     ("/open/{x}", Nothing(400, "bad_character")),
     ("/open/^", Nothing(400, "bad_character")),
-    ("/open/`", Nothing(400, "")),
+    ("/open/`", Nothing(400, "bad_request")),
     // Queries are kept as they are.
     ("/open/x?a=%2F..%2Fapi&b=//", Path("/open/x?a=%2F..%2Fapi&b=//")),
     ("/open/x?/../../api/members", Path("/open/x?/../../api/members")),

@@ -126,6 +126,18 @@ impl Client {
         false
     }
 
+    /// Nothing more will be sent.
+    pub fn finish(&mut self) {
+        _ = self.stream.get_mut().shutdown(std::net::Shutdown::Write);
+    }
+
+    /// The next bytes, whatever they are; fewer where the connection ends.
+    pub fn read(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        _ = (&mut self.stream).take(count as u64).read_to_end(&mut bytes);
+        bytes
+    }
+
     /// Whether the gateway has closed the connection.
     pub fn is_closed(&mut self) -> bool {
         let mut byte = [0];

@@ -1,0 +1,189 @@
+use super::*;
+use crate::{
+    connection::{ConnectionLimits, Door},
+    observability::ConnectionCounters,
+};
+use std::sync::Arc;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    time::timeout,
+};
+
+fn guard() -> (Guard, DuplexStream, Arc<ConnectionCounters>) {
+    let counters = Arc::new(ConnectionCounters::default());
+    let door = Door::new(counters.clone(), |_| ConnectionLimits { in_all: 1, per_address: None, largest_head: 1000 });
+    let (ours, theirs) = duplex(100);
+    let place = door.enter(None).unwrap();
+    (Guard::new(Box::new(ours), Duration::from_secs(10), place), theirs, counters)
+}
+
+/// Reads until nothing comes any more.
+async fn read(guard: &mut Guard) {
+    let mut bytes = [0; 10];
+    while timeout(Duration::from_secs(1), guard.read(&mut bytes))
+        .await
+        .is_ok_and(|read| read.is_ok_and(|read| read > 0))
+    {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_connection_that_waits_for_a_head_is_closed_as_idle() {
+    // Sent before the gateway closes it, whether the caller closed it first, and what it counts as.
+    for (sent, left, idle) in [("", false, 1), ("", true, 0), ("GET", false, 0)] {
+        let (mut guard, mut caller, counters) = guard();
+        caller.write_all(sent.as_bytes()).await.unwrap();
+        let caller = (!left).then_some(caller);
+        read(&mut guard).await;
+        assert_eq!((counters.snapshot().open, counters.snapshot().idle_closed), (1, 0));
+        drop((guard, caller));
+        assert_eq!((counters.snapshot().open, counters.snapshot().idle_closed), (0, idle), "{sent} {left}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_between_two_heads_is_idle_and_one_with_a_request_is_not() {
+    for (expected, idle) in [(false, 0), (true, 1)] {
+        let (mut guard, mut caller, counters) = guard();
+        caller.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        read(&mut guard).await;
+        guard.expect_head(false);
+        guard.expect_head(expected);
+        read(&mut guard).await;
+        drop(guard);
+        assert_eq!(counters.snapshot().idle_closed, idle);
+    }
+}
+
+/// What the proxy would read now, until nothing comes any more; `Err`: what the reader is told.
+async fn text(guard: &mut Guard) -> Result<String, String> {
+    let (mut text, mut bytes) = (String::new(), [0; 4096]);
+    while let Ok(read) = timeout(Duration::from_secs(1), guard.read(&mut bytes)).await {
+        match read {
+            Ok(0) => return Ok(text + "|end"),
+            Ok(read) => text.push_str(str::from_utf8(&bytes[..read]).unwrap()),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(text)
+}
+
+const GET: &str = "GET / HTTP/1.1\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_handed_out_one_by_one_to_their_last_byte() {
+    let bodies = ["", "", "hello", "5\r\nhello\r\n0\r\n\r\n"];
+    let fields = ["", "Content-Length: 0\r\n", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"];
+    let head = |field: &str| format!("POST / HTTP/1.1\r\n{field}\r\n");
+    let all: String = fields.iter().zip(bodies).map(|(field, body)| head(field) + body).collect();
+    for size in [1, 10, 99, all.len()] {
+        let (mut guard, mut caller, _) = guard();
+        let sent = all.clone();
+        let sender = tokio::spawn(async move {
+            for piece in sent.as_bytes().chunks(size) {
+                caller.write_all(piece).await.unwrap();
+            }
+            caller
+        });
+        for (field, body) in fields.iter().zip(bodies) {
+            let mut found = String::new();
+            let mut byte = [0; 7];
+            // As the proxy does: to the end of the head, and only then for the body.
+            while !found.ends_with("\r\n\r\n") {
+                let read = guard.read(&mut byte).await.unwrap();
+                found.push_str(str::from_utf8(&byte[..read]).unwrap());
+            }
+            assert_eq!(found, head(field), "by {size}");
+            guard.expect_head(false);
+            assert_eq!(guard.fault(), None);
+            assert_eq!(text(&mut guard).await.unwrap(), body, "by {size}");
+            guard.expect_head(true);
+        }
+        drop(sender.await.unwrap());
+        assert_eq!(text(&mut guard).await.unwrap(), "|end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_fault_nothing_is_handed_out() {
+    for (sent, read, fault) in [
+        ("GET / HTTP/1.1\n\r\n", "GET / HTTP/1.1\n\r\n|end", Malformed::BareLineFeed),
+        ("POST / HTTP/1.1\r\nContent-Length: 05\r\n\r\n", "", Malformed::Length),
+    ] {
+        let (mut guard, mut caller, _) = guard();
+        caller.write_all(format!("{sent}{GET}").as_bytes()).await.unwrap();
+        let found = text(&mut guard).await.unwrap();
+        assert_eq!(found, if read.is_empty() { format!("{sent}|end") } else { read.to_owned() });
+        guard.expect_head(false);
+        assert_eq!(guard.fault(), Some(fault));
+        guard.expect_head(true);
+        assert_eq!(text(&mut guard).await.unwrap(), "|end");
+    }
+    let (mut guard, mut caller, _) = guard();
+    let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    caller.write_all(format!("{head}2\r\nhi\r\n0\n\r\n{GET}").as_bytes()).await.unwrap();
+    let mut bytes = [0; 100];
+    assert_eq!(guard.read(&mut bytes).await.unwrap(), head.len());
+    guard.expect_head(false);
+    assert!(text(&mut guard).await.unwrap_err().contains("chunks"));
+    assert_eq!(guard.fault(), Some(Malformed::Chunk));
+    assert_eq!(text(&mut guard).await.unwrap(), "|end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_an_upgrade_waits_until_it_is_agreed_on() {
+    let (mut guard, mut caller, _) = guard();
+    caller.write_all(format!("{GET}frames").as_bytes()).await.unwrap();
+    let mut bytes = [0; 100];
+    assert_eq!(guard.read(&mut bytes).await.unwrap(), GET.len());
+    guard.expect_head(false);
+    assert_eq!(text(&mut guard).await.unwrap(), "");
+    guard.become_tunnel();
+    assert_eq!(text(&mut guard).await.unwrap(), "frames");
+}
+
+#[tokio::test(start_paused = true)]
+async fn http2_is_known_by_its_first_bytes_and_http1_does_not_wait_for_more() {
+    use pingora::protocols::Peek;
+    let whole = str::from_utf8(PREFACE).unwrap();
+    for (sent, http2) in [(whole, true), ("G", false), ("PRI * HTTP/1.1\r\n\r\n", false), ("P\r\n", false)] {
+        let (mut guard, mut caller, _) = guard();
+        caller.write_all(sent.as_bytes()).await.unwrap();
+        let mut peeked = [0; 24];
+        assert!(guard.try_peek(&mut peeked).await.unwrap());
+        assert_eq!(&peeked == PREFACE, http2, "{sent:?}");
+        let mut bytes = [0; 100];
+        let read = guard.read(&mut bytes).await.unwrap();
+        assert_eq!(str::from_utf8(&bytes[..read]).unwrap(), sent, "what was looked at is still there");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preface_that_drips_is_refused_at_the_deadline_of_a_head() {
+    use pingora::protocols::Peek;
+    let (mut guard, mut caller, counters) = guard();
+    caller.write_all(b"PRI * HT").await.unwrap();
+    let since = Instant::now();
+    assert!(guard.try_peek(&mut [0; 24]).await.is_err());
+    assert_eq!((since.elapsed().as_secs(), counters.snapshot().slow_heads), (10, 1));
+    let mut answer = [0; 12];
+    caller.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_without_end_is_refused_when_it_is_too_long() {
+    for (sent, status) in [("GET / HTTP/1.1\r\nA: b\r\n".repeat(60), "431"), ("\r\n\r\n".to_owned(), "400")] {
+        let (mut guard, mut caller, counters) = guard();
+        let sender = tokio::spawn(async move {
+            _ = caller.write_all(sent.as_bytes()).await;
+            let mut answer = [0; 12];
+            caller.read_exact(&mut answer).await.unwrap();
+            answer
+        });
+        let mut bytes = [0; 100];
+        while guard.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+        assert_eq!(counters.snapshot().malformed, 1);
+        drop(guard);
+        assert_eq!(sender.await.unwrap(), format!("HTTP/1.1 {status}").as_bytes());
+    }
+}
