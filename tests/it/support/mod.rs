@@ -1,13 +1,17 @@
 //! What the tests need to drive the real binary: a gateway in a folder of its own, recording services, a client.
 
+pub mod corpus;
 mod gateway;
 mod http;
+pub mod http2;
+mod recorder;
 mod redis;
 mod token;
 mod upstream;
 
 pub use gateway::{Gateway, Outcome, edgeway};
 pub use http::{Client, Response};
+pub use recorder::{Recorder, Seen};
 pub use redis::Redis;
 pub use token::{SECRET, bearer};
 pub use upstream::{Answer, Upstream};
