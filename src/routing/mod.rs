@@ -31,3 +31,6 @@ pub use redirect::RedirectTo;
 pub use rewrite::Rewrite;
 pub use table::{Conflict, Found, Table};
 pub use target::{Target, TargetError};
+
+#[cfg(test)]
+mod properties_tests;
