@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A folder of one's own may be given: CARGO_TARGET_DIR=/elsewhere make test
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup demo run test check lint doc deny bench bench-load bench-instructions bench-instructions-stages release clean
+.PHONY: help setup demo run test soak check lint doc deny bench bench-load bench-instructions bench-instructions-stages release clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-26s %s\n", $$1, $$2 }'
@@ -23,6 +23,10 @@ test: ## All tests; installs what they need (cmake, Chromium, Redis, Prometheus,
 	@scripts/setup.sh test
 	cargo test --all-targets --no-fail-fast
 	cargo test --doc
+
+soak: ## A million good and bad requests side by side: memory stays flat, every good one is answered (SOAK=1000000)
+	@scripts/setup.sh build
+	EDGEWAY_SOAK=$(or $(SOAK),1000000) cargo test --test it soak -- --nocapture
 
 check: lint doc deny test ## All that CI asks for: format, lints, docs, dependencies, tests
 

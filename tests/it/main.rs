@@ -34,6 +34,7 @@ mod own;
 mod paths;
 mod responses;
 mod routing;
+mod soak;
 mod timeouts;
 mod tour;
 mod upgrade;
