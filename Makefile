@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A folder of one's own may be given: CARGO_TARGET_DIR=/elsewhere make test
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup demo run test soak check lint doc deny bench bench-load bench-instructions bench-instructions-stages release clean
+.PHONY: help setup demo run test soak check lint doc deny bench bench-load bench-instructions bench-instructions-stages release release-test clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-26s %s\n", $$1, $$2 }'
@@ -48,8 +48,8 @@ PROFILE ?= release
 
 bench-load: setup ## CPU per request beside HAProxy, nginx and Envoy (ARGS='--quick --work plain,hs256', PROFILE=bench)
 	@benches/load/setup.sh $(TARGET)/bench-tools
-	cargo build --profile $(PROFILE) --bin edgeway
-	@benches/load/run.py --edgeway $(TARGET)/$(if $(filter bench,$(PROFILE)),release,$(PROFILE))/edgeway --tools $(TARGET)/bench-tools --json $(TARGET)/bench-load.json $(ARGS)
+	$(if $(filter release,$(PROFILE)),@scripts/setup.sh release && scripts/release.sh $(TARGET),cargo build --profile $(PROFILE) --bin edgeway)
+	@benches/load/run.py --edgeway $(TARGET)/$(if $(filter release,$(PROFILE)),dist,$(if $(filter bench,$(PROFILE)),release,$(PROFILE)))/edgeway --tools $(TARGET)/bench-tools --json $(TARGET)/bench-load.json $(ARGS)
 
 bench-instructions: setup ## Instructions per request and stage, held against benches/instructions.toml (ARGS=--record)
 	@benches/load/setup.sh $(TARGET)/bench-tools count
@@ -61,9 +61,15 @@ bench-instructions-stages: setup ## The same for single stages only: a quarter o
 	cargo build --profile count --example stages
 	@benches/instructions/run.py --stages $(TARGET)/count/examples/stages $(ARGS)
 
-release: setup ## The fully optimised binary: takes minutes
-	cargo build --profile release
-	@ls -lh $(TARGET)/release/edgeway
+release: setup ## The binary for users, in target/dist: optimised by the compiler and by BOLT; takes minutes
+	@scripts/setup.sh release
+	@benches/load/setup.sh $(TARGET)/bench-tools train
+	@scripts/release.sh $(TARGET)
+	@ls -lh $(TARGET)/dist/edgeway
+
+release-test: release ## The integration tests against that binary
+	@scripts/setup.sh test
+	EDGEWAY_BINARY=$(abspath $(TARGET)/dist/edgeway) cargo test --test it
 
 clean: ## Remove everything that was built
 	cargo clean

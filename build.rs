@@ -9,6 +9,11 @@ fn main() {
     if profile == "release" && moves.exists() {
         println!("cargo:rerun-if-changed={}", moves.display());
     }
+    println!("cargo:rerun-if-env-changed=EDGEWAY_BOLT");
+    // scripts/release.sh has BOLT move the code, which it can where it knows every address in it.
+    if std::env::var_os("EDGEWAY_BOLT").is_some() {
+        println!("cargo:rustc-link-arg-bins=-Wl,--emit-relocs");
+    }
     println!("cargo:rerun-if-env-changed=EDGEWAY_COMMIT");
     // A build from a tarball has no git; a packager may name the commit.
     let named = std::env::var("EDGEWAY_COMMIT").ok();

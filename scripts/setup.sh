@@ -2,6 +2,7 @@
 # Installs what a build or a test run needs, where it may; else says exactly what to install.
 #   scripts/setup.sh build    a C compiler, make and cmake (pingora compresses with zlib-ng, which cmake builds)
 #   scripts/setup.sh test     that, and what tests drive: Chromium, curl, Redis, Prometheus, wrk
+#   scripts/setup.sh release  that of a build, and BOLT, where the distribution has it
 set -euo pipefail
 
 purpose=${1:-build}
@@ -23,6 +24,12 @@ fi
 if ! command -v cargo >/dev/null 2>&1; then
     echo "setup: there is no Rust toolchain; install one from https://rustup.rs and run this again" >&2
     exit 1
+fi
+if [ "$purpose" = release ] && command -v apt-cache >/dev/null 2>&1 && ! ls /usr/lib/llvm-*/bin/llvm-bolt >/dev/null 2>&1; then
+    # The newest that there is. Without it the release is only what the compiler makes of it, so nothing fails here.
+    [ "$(id -u)" -ne 0 ] || apt-get update >/dev/null 2>&1 || true
+    bolt=$(apt-cache search --names-only '^bolt-[0-9]+$' | awk '{print $1}' | sort -V | tail -n 1)
+    [ -z "$bolt" ] || missing+=("$bolt")
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 

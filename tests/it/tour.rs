@@ -1,6 +1,6 @@
 //! The README's tour, run as it stands: every command in one shell, every output compared.
 
-use super::support::{Gateway, within_patience};
+use super::support::{Gateway, binary, within_patience};
 use regex::Regex;
 use std::{
     fs,
@@ -65,7 +65,7 @@ fn pasted(steps: &[Step], address: SocketAddr) -> Vec<String> {
     let mut script = String::new();
     for step in steps {
         let command = step.command.replace("127.0.0.1:8080", &address.to_string());
-        let command = command.replace("target/debug/edgeway", env!("CARGO_BIN_EXE_edgeway"));
+        let command = command.replace("target/debug/edgeway", binary().to_str().unwrap());
         script.push_str(&format!("{command}\necho; echo '{MARK}'\n"));
     }
     shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();

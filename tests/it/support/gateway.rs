@@ -21,9 +21,14 @@ pub struct Outcome {
     pub stderr: String,
 }
 
+/// The one that cargo has built, or another that is to be tested: EDGEWAY_BINARY=/path.
+pub fn binary() -> PathBuf {
+    std::env::var_os("EDGEWAY_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_edgeway").into(), PathBuf::from)
+}
+
 /// The binary, with an environment that holds nothing of the machine's.
 pub fn edgeway(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_edgeway"));
+    let mut command = Command::new(binary());
     command.current_dir(folder).env_clear().env("PATH", "/usr/bin:/bin").env("RUN_DIR", folder.join("run"));
     // The shipped file's default may be taken by another test.
     command.env("ADMIN_ADDRESS", "127.0.0.1:0");

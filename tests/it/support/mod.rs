@@ -9,7 +9,7 @@ mod redis;
 mod token;
 mod upstream;
 
-pub use gateway::{Gateway, Outcome, edgeway};
+pub use gateway::{Gateway, Outcome, binary, edgeway};
 pub use http::{Client, Response};
 pub use recorder::{Recorder, Seen};
 pub use redis::Redis;
