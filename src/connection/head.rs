@@ -62,6 +62,17 @@ impl HeadReader {
         self.pieces.len()
     }
 
+    /// What is wrong with a head that pingora has given up before its end.
+    pub(super) fn fault(&self) -> Option<Malformed> {
+        let lines = memchr_iter(b'\n', &self.pieces).count();
+        (lines > MOST_FIELDS).then_some(Malformed::TooManyHeaders)
+    }
+
+    /// One empty line, or a part of it, and nothing else.
+    pub(super) fn is_empty_line(&self) -> bool {
+        matches!(&self.pieces[..], b"\r" | b"\r\n" | b"\n")
+    }
+
     /// Two empty lines and no request: whoever sends that may go on with it for ever.
     pub(super) fn is_blank(&self) -> bool {
         self.pieces.first().is_some_and(u8::is_ascii_whitespace)

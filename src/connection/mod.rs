@@ -23,7 +23,6 @@ mod chunks;
 mod deadline;
 mod door;
 mod guard;
-mod guard_stream;
 mod head;
 mod http2;
 mod malformed;

@@ -127,6 +127,10 @@ impl RequestCtx {
     pub(super) fn await_answer(&mut self, session: &Session) {
         let Some(timeouts) = self.route().map(|route| route.timeouts) else { return };
         self.request_arrived(timeouts);
+        if self.attempts.answered {
+            // It did not wait for the last byte.
+            return self.await_bytes(session);
+        }
         let attempt = timeouts.attempt.map(|attempt| Instant::now() + attempt);
         let until = self.attempts.until.into_iter().chain(attempt).min();
         connection::answer_until(session.as_downstream(), until);
@@ -179,8 +183,16 @@ impl RequestCtx {
             // To pingora it looks like a caller who left.
             drop(self.refuse(fault.into()));
         }
+        // pingora reads bodies of HTTP/2 without a timeout; what strikes is the one for the service, which has not had all.
+        let stalled = session.is_http2()
+            && self.attempts.until.is_none()
+            && (error.esource(), error.etype()) == (&ErrorSource::Upstream, &Type::ReadTimedout);
+        if stalled {
+            drop(self.refuse(Rejection::RequestTimeout));
+        }
         let failure = match (overdue, error.esource(), error.etype()) {
             (true, ..) => Failure::AttemptTimeout,
+            _ if stalled => Failure::Other,
             (_, ErrorSource::Upstream, Type::ReadTimedout) => Failure::AttemptTimeout,
             (_, ErrorSource::Upstream, Type::ConnectionClosed | Type::ReadError | Type::WriteError) if reused => {
                 Failure::DiedOnReused

@@ -206,7 +206,7 @@ impl ProxyHttp for Gateway {
         let id = ctx.id.clone();
         let rejection = ctx.rejection(error);
         let error_code = rejection.status().as_u16();
-        if session.response_written().is_none() && !matches!(rejection, Rejection::ClientGone) {
+        if reply::answered(session).is_none() && !matches!(rejection, Rejection::ClientGone) {
             let answer = rejection.reply(&id);
             // Nobody knows where in the conversation the caller stands.
             session.set_keepalive(None);
@@ -234,8 +234,7 @@ impl ProxyHttp for Gateway {
     /// The request is over.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Box<RequestCtx>) {
         let failed = error.map(|error| ctx.rejection(error).status());
-        let written = session.response_written().map(|response| response.status);
-        let status = written.or(failed).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = reply::answered(session).or(failed).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         ctx.ended(session.req_header(), status.as_u16());
         connection::head_awaited(session.as_downstream());
     }

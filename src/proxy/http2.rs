@@ -8,7 +8,7 @@ use super::Rejection;
 use crate::{connection::Malformed, routing::TargetError};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri, header, uri::Scheme};
-use pingora::{http::RequestHeader, proxy::Session};
+use pingora::{http::RequestHeader, prelude::Error, proxy::Session};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -44,9 +44,17 @@ pub(super) async fn check_empty(session: &mut Session, patience: Duration) -> Re
     // Not `is_body_done`, which believes the announcement.
     match timeout(patience, session.as_downstream_mut().read_request_body()).await {
         Ok(Ok(body)) if body.as_ref().is_none_or(Bytes::is_empty) => Ok(()),
+        Ok(Err(error)) if !is_malformed(&error) => Err(Rejection::ClientGone),
         Ok(_) => Err(Malformed::Length.into()),
         Err(_) => Err(Rejection::RequestTimeout),
     }
+}
+
+/// Whether h2 has found the caller's frames to be wrong, and reset the stream itself: DATA that is not as long as announced,
+/// or trailers that are none. Else the caller has left.
+pub(super) fn is_malformed(error: &Error) -> bool {
+    let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(h2::Error::is_library)
 }
 
 /// Lines of HTTP/1.1 that say where a message ends, in any spelling, and what may have hidden in a value.

@@ -1,5 +1,6 @@
 //! Every way the gateway says no, and the one place that says it.
 
+use super::http2;
 use crate::{
     auth::{AuthError, Forbidden},
     connection::Malformed,
@@ -185,6 +186,9 @@ impl Rejection {
         use ErrorSource::{Downstream, Upstream};
         match (error.esource(), error.etype()) {
             (Downstream, Type::ReadTimedout | Type::WriteTimedout) => Self::RequestTimeout,
+            (Downstream, Type::ReadError) if http2::is_malformed(error) => Self::Malformed(Malformed::Length),
+            // How pingora learns that a stream of HTTP/2 was taken back.
+            (Downstream, Type::H2Error) => Self::ClientGone,
             (Downstream, Type::ConnectionClosed | Type::ReadError | Type::WriteError) => Self::ClientGone,
             (Downstream, _) => Self::BadRequest,
             (_, Type::ConnectTimedout | Type::TLSHandshakeTimedout) => Self::UpstreamTimeout(TimeoutKind::Connect),

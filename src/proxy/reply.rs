@@ -41,6 +41,12 @@ pub(super) async fn send(session: &mut Session, ctx: &mut RequestCtx, answer: Re
     Ok(true)
 }
 
+/// The status that the caller has got; an interim one is none.
+pub(super) fn answered(session: &Session) -> Option<StatusCode> {
+    let written = session.response_written().map(|response| response.status);
+    written.filter(|status| !status.is_informational() || *status == StatusCode::SWITCHING_PROTOCOLS)
+}
+
 /// What every answer goes through, ours and the service's.
 pub(super) fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
     // Both: the drain switch is ours, the other is pingora's own word for a request that began before it.

@@ -3,6 +3,7 @@
 use super::support::{
     Client, Gateway, Recorder,
     http2::{self, END_STREAM, Http2},
+    within_patience,
 };
 
 /// A listener's most streams at once.
@@ -117,4 +118,28 @@ fn what_no_phase_of_the_proxy_sees_is_counted() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_log_says_who_was_at_fault() {
+    let recorder = Recorder::start();
+    let gateway =
+        Gateway::start(&format!("timeouts: {{ idle: 1s, request: 1s }}\n{}", http2::sections(&recorder.url())));
+    let reset = http2::frame(http2::RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    let too_short = http2::frame(http2::DATA, END_STREAM, 1, b"hell");
+    let length = |path| [&fields("POST", path)[..], &[("content-length", "5")]].concat();
+    for (path, behind, code, status) in [
+        ("/r/takes-it-back", &reset, "client_gone", 499),
+        ("/r/ends-too-early", &too_short, "bad_framing", 400),
+        ("/r/falls-silent", &Vec::new(), "request_timeout", 408),
+    ] {
+        let mut client = Http2::connect(gateway.address);
+        client.send(&[&http2::headers(1, 0, &http2::block(&length(path)))[..], behind].concat());
+        let line = || gateway.access_log().into_iter().find(|line| line["path"] == path);
+        assert!(within_patience(|| line().is_some()), "{path} is in no log");
+        let line = line().unwrap();
+        assert_eq!((&line["code"], &line["status_code"]), (&code.into(), &status.into()), "{line}");
+        assert_eq!(line["attempts"], 1, "{line}");
+    }
+    assert!(!recorder.take().iter().any(|seen| seen.complete));
 }

@@ -3,7 +3,7 @@
 use super::support::{Answer, Gateway, Upstream, within_patience};
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{Mutex, mpsc},
     time::{Duration, Instant},
 };
@@ -75,6 +75,66 @@ fn the_time_of_a_request_begins_when_it_has_arrived() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("upload"), "{answer}");
+}
+
+#[test]
+fn a_deadline_of_one_request_is_none_of_the_next() {
+    let upstream = Upstream::start(|request| match request.line.starts_with("GET ") {
+        true => Answer::Raw("HTTP/1.1 304 Not Modified\r\n\r\n".to_owned()),
+        false => Answer::Text(request.body.clone()),
+    });
+    let gateway = gateway(&[&upstream], "idle: 1s");
+    let mut client = gateway.client();
+    assert_eq!(client.get("/x/1", &[]).status, 304);
+    client.send(b"POST /x/1 HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 6\r\n\r\n");
+    // Never idle for a second, and longer than that in all.
+    for byte in b"upload" {
+        std::thread::sleep(Duration::from_millis(300));
+        client.send(&[*byte]);
+    }
+    let answer = client.answer(false);
+    assert_eq!((answer.status, answer.body.as_str()), (200, "upload"));
+}
+
+/// Asks for the body, and then reads until the caller's side ends.
+fn asks_for_more() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+            _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_refusal_reaches_the_caller_after_100_continue_too() {
+    let gateway = Gateway::start(&format!(
+        "services: {{ s: {{ endpoints: [\"{}\"], health: {{ probe: off }} }} }}\n\
+         routes: [{{ id: all, match: {{ path: /x/* }}, service: s, auth: public, max_body: 10B }}]\n",
+        asks_for_more()
+    ));
+    for (body, status, code) in
+        [("5\nhello", 400, "bad_chunk"), ("14\r\n01234567890123456789\r\n", 413, "body_too_large")]
+    {
+        let mut client = gateway.client();
+        let head = "POST /x/1 HTTP/1.1\r\nHost: gateway.test\r\nExpect: 100-continue\r\n";
+        client.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes());
+        assert_eq!(client.interim().status, 100);
+        client.send(body.as_bytes());
+        let answer = client.answer(false);
+        assert_eq!((answer.status, answer.code().as_str(), answer.complete), (status, code, true));
+        let line = gateway.log_line(answer.header("x-request-id").unwrap());
+        assert_eq!((&line["status_code"], &line["code"]), (&status.into(), &code.into()));
+    }
 }
 
 #[test]

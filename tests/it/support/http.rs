@@ -84,6 +84,13 @@ impl Client {
         }
     }
 
+    /// The next head, interim or final.
+    pub fn interim(&mut self) -> Response {
+        let mut response = Response::default();
+        self.head(&mut response);
+        response
+    }
+
     fn line(&mut self) -> Option<String> {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line).ok().filter(|read| *read > 0)?;

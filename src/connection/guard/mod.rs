@@ -1,15 +1,20 @@
 //! The stream around every connection: see the module above.
 
-use super::{
-    Malformed,
-    chunks::Chunks,
-    deadline::Timer,
-    door::Place,
-    head::{Body, Head, HeadReader},
-    http2::{Frames, PREFACE},
-    own_answer::OwnAnswer,
+mod peek;
+mod stream;
+
+use crate::{
+    connection::{
+        Malformed,
+        chunks::Chunks,
+        deadline::Timer,
+        door::Place,
+        head::{Body, Head, HeadReader},
+        http2::Frames,
+        own_answer::OwnAnswer,
+    },
+    observability::RequestId,
 };
-use crate::observability::RequestId;
 use bytes::BytesMut;
 use pingora::protocols::Stream;
 use std::{
@@ -28,14 +33,14 @@ use tokio::{
 /// Most bytes of a next request that wait while one is served; more stay with the system, as long as it has room.
 const MOST_EARLY: usize = 8 * 1024;
 
-/// How long a new connection may be silent; pingora's own time for a first byte.
-const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// Bytes of one read ahead of pingora: what it reads of a head at once.
+const PIECE: usize = 4096;
 
 /// A stream that hands out one request at a time, to its last byte and not one more; and knows by when its head must
 /// be there and by when an answer is wanted.
 #[derive(Debug)]
-pub(super) struct Guard {
-    pub(super) stream: Stream,
+pub(in crate::connection) struct Guard {
+    stream: Stream,
     head_timeout: Duration,
     born: Instant,
     /// Even: the proxy waits for a head; odd: it has one. Counted on by the proxy through a shared reference.
@@ -81,7 +86,7 @@ enum Part {
 }
 
 impl Guard {
-    pub(super) fn new(stream: Stream, head_timeout: Duration, place: Place) -> Self {
+    pub(in crate::connection) fn new(stream: Stream, head_timeout: Duration, place: Place) -> Self {
         Self {
             stream,
             head_timeout,
@@ -104,35 +109,38 @@ impl Guard {
     }
 
     /// From now on, or from the start, HTTP/2: it has its heads inside frames and limits of its own.
-    pub(super) fn speak_http2(&mut self) {
+    pub(in crate::connection) fn speak_http2(&mut self) {
         self.part = Part::Http2(Box::default());
         self.expect_head(false);
     }
 
-    pub(super) fn expect_head(&self, expected: bool) {
+    pub(in crate::connection) fn expect_head(&self, expected: bool) {
         if self.head_expected() != expected {
             self.heads.fetch_add(1, Relaxed);
+            // A deadline of the request before is none of the next one's.
+            self.answer_until.store(0, Relaxed);
+            self.overdue.store(false, Relaxed);
         }
     }
 
     /// Why the head that was handed out last, or the body behind it, is to be refused.
-    pub(super) fn fault(&self) -> Option<Malformed> {
+    pub(in crate::connection) fn fault(&self) -> Option<Malformed> {
         // pingora has found an end that is none: two opinions are one too many.
         let disagree = matches!(self.part, Part::Head).then_some(Malformed::RequestLine);
         self.fault.or(disagree)
     }
 
-    pub(super) fn become_tunnel(&self) {
+    pub(in crate::connection) fn become_tunnel(&self) {
         self.tunnel.store(true, Relaxed);
     }
 
-    pub(super) fn answer_until(&self, deadline: Option<Instant>) {
+    pub(in crate::connection) fn answer_until(&self, deadline: Option<Instant>) {
         // Never 0 for a deadline: one that has passed already must strike at the next look.
         let millis = |deadline: Instant| (deadline.saturating_duration_since(self.born).as_millis() as u64).max(1);
         self.answer_until.store(deadline.map_or(0, millis), Relaxed);
     }
 
-    pub(super) fn take_overdue(&self) -> bool {
+    pub(in crate::connection) fn take_overdue(&self) -> bool {
         self.overdue.swap(false, Relaxed)
     }
 
@@ -168,7 +176,7 @@ impl Guard {
 
     /// Read so far into `early`; ready with whether anything came.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let mut room = [MaybeUninit::uninit(); 1024];
+        let mut room = [MaybeUninit::uninit(); PIECE];
         let mut bytes = ReadBuf::uninit(&mut room);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut bytes))?;
         self.early.extend_from_slice(bytes.filled());
@@ -188,29 +196,42 @@ impl Guard {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.poll_head_overdue(cx).is_ready() {
-            self.place.slow_head();
-            return Poll::Ready(Err(self.refuse(cx, OwnAnswer::SlowHead)));
-        }
         let before = buf.filled().len();
         self.idle = self.first_byte.is_none() && self.early.is_empty();
-        ready!(self.poll_bytes(cx, buf))?;
+        let Poll::Ready(read) = self.poll_bytes(cx, buf) else {
+            ready!(self.poll_head_overdue(cx));
+            return Poll::Ready(Err(self.refuse(cx, OwnAnswer::SlowHead)));
+        };
         self.idle = false;
+        read?;
         let came = buf.filled().get(before..).unwrap_or_default();
         if came.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        self.first_byte.get_or_insert_with(Instant::now);
-        match self.reader.read(came) {
-            Some(head) => self.head_came(head, buf, before),
-            None if self.reader.is_blank() || self.reader.pending() > self.place.largest_head() => {
-                self.place.malformed();
-                let answer = if self.reader.is_blank() { OwnAnswer::NoRequest } else { OwnAnswer::LongHead };
-                return Poll::Ready(Err(self.refuse(cx, answer)));
+        let refused = match self.reader.read(came) {
+            Some(head) => {
+                self.head_came(head, buf, before);
+                None
             }
-            None => {}
+            None => self.head_goes_on(),
+        };
+        Poll::Ready(refused.map_or(Ok(()), |answer| Err(self.refuse(cx, answer))))
+    }
+
+    /// Why one should not wait for the rest of a head.
+    fn head_goes_on(&mut self) -> Option<OwnAnswer> {
+        if self.reader.is_blank() {
+            return Some(OwnAnswer::NoRequest);
         }
-        Poll::Ready(Ok(()))
+        if self.reader.pending() > self.place.largest_head() {
+            return Some(OwnAnswer::LongHead);
+        }
+        // Some clients end a body with an empty line more: the head has not begun with it.
+        if !self.reader.is_empty_line() {
+            self.first_byte.get_or_insert_with(Instant::now);
+        }
+        let overdue = self.first_byte.is_some_and(|first_byte| first_byte.elapsed() >= self.head_timeout);
+        overdue.then_some(OwnAnswer::SlowHead)
     }
 
     fn head_came(&mut self, head: Head, buf: &mut ReadBuf<'_>, before: usize) {
@@ -278,38 +299,12 @@ impl Guard {
         read
     }
 
-    /// Ready with whether the caller begins as HTTP/2 does (RFC 9113 section 3.4). A byte that differs decides, so
-    /// that a short HTTP/1 request does not wait for more.
-    pub(super) fn poll_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        loop {
-            let known = self.early.len().min(PREFACE.len());
-            if self.early.get(..known) != PREFACE.get(..known) {
-                return Poll::Ready(Ok(false));
-            }
-            if known == PREFACE.len() {
-                return Poll::Ready(Ok(true));
-            }
-            self.idle = self.early.is_empty();
-            match self.poll_more(cx)? {
-                // The reader of heads finds the end too.
-                Poll::Ready(false) => return Poll::Ready(Ok(false)),
-                Poll::Ready(true) => _ = self.first_byte.get_or_insert_with(Instant::now),
-                Poll::Pending if self.first_byte.is_some() => {
-                    ready!(self.poll_head_overdue(cx));
-                    self.place.slow_head();
-                    return Poll::Ready(Err(self.refuse(cx, OwnAnswer::SlowHead)));
-                }
-                Poll::Pending => {
-                    ready!(self.timer.poll(cx, self.born + FIRST_BYTE));
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-            }
-            self.idle = false;
-        }
-    }
-
     /// Answer without pingora. Best effort: whoever sends such things may not read either.
     fn refuse(&mut self, cx: &mut Context<'_>, answer: OwnAnswer) -> io::Error {
+        match answer {
+            OwnAnswer::SlowHead => self.place.slow_head(),
+            _ => self.place.malformed(),
+        }
         self.expect_head(false);
         (self.part, self.answered) = (Part::Broken, true);
         let id = RequestId::random();
@@ -354,10 +349,13 @@ impl AsyncWrite for Guard {
         }
         // Somebody answers a head that no phase of ours has seen: pingora's own 400 or 405.
         if this.head_expected() {
-            this.expect_head(false);
-            this.place.malformed();
-            if let Some(answer) = OwnAnswer::in_place_of(buf, this.fault) {
-                drop(this.refuse(cx, answer));
+            let fault = if matches!(this.part, Part::Head) { this.reader.fault() } else { this.fault };
+            match OwnAnswer::in_place_of(buf, fault) {
+                Some(answer) => drop(this.refuse(cx, answer)),
+                None => {
+                    this.expect_head(false);
+                    this.place.malformed();
+                }
             }
         }
         if this.answered {
@@ -385,5 +383,4 @@ impl Drop for Guard {
 }
 
 #[cfg(test)]
-#[path = "guard_tests.rs"]
 mod tests;

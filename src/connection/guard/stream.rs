@@ -1,6 +1,7 @@
 //! What pingora asks of a stream; answered by the one inside.
 
-use super::{guard::Guard, http2::PREFACE};
+use super::Guard;
+use crate::connection::http2::PREFACE;
 use async_trait::async_trait;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::connection::http2::PREFACE;
 use crate::{
     connection::{ConnectionLimits, Door},
     observability::ConnectionCounters,
@@ -186,4 +187,23 @@ async fn a_head_without_end_is_refused_when_it_is_too_long() {
         drop(guard);
         assert_eq!(sender.await.unwrap(), format!("HTTP/1.1 {status}").as_bytes());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_line_behind_a_body_is_no_head_that_is_late() {
+    let (mut guard, mut caller, counters) = guard();
+    caller.write_all(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello\r\n").await.unwrap();
+    let mut bytes = [0; 100];
+    while !matches!(guard.part, Part::Between) {
+        assert!(guard.read(&mut bytes).await.unwrap() > 0);
+        guard.expect_head(false);
+    }
+    guard.expect_head(true);
+    // Longer than a head may take.
+    assert_eq!(timeout(Duration::from_secs(1), guard.read(&mut bytes)).await.unwrap().unwrap(), 2);
+    assert!(timeout(Duration::from_secs(60), guard.read(&mut bytes)).await.is_err());
+    assert_eq!(counters.snapshot().slow_heads, 0);
+    caller.write_all(GET.as_bytes()).await.unwrap();
+    assert_eq!(guard.read(&mut bytes).await.unwrap(), GET.len());
+    assert_eq!(guard.fault(), None);
 }
