@@ -12,6 +12,14 @@ use memchr::{memchr, memchr_iter, memrchr};
 /// What pingora reads (`MAX_HEADERS`).
 const MOST_FIELDS: usize = 256;
 
+/// The one form of a `Content-Length`: a decimal number without sign and leading zeros, as large as pingora counts.
+pub fn content_length(value: &[u8]) -> Option<u64> {
+    let decimal = value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'));
+    let length = std::str::from_utf8(value).ok().filter(|_| decimal)?.parse::<u64>().ok()?;
+    // pingora's numbers are signed.
+    i64::try_from(length).is_ok().then_some(length)
+}
+
 /// What a head says about the bytes behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
@@ -205,10 +213,7 @@ impl Lines {
     }
 
     fn content_length(&mut self, value: &[u8]) {
-        let decimal = value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'));
-        let length = std::str::from_utf8(value).ok().filter(|_| decimal).and_then(|text| text.parse::<u64>().ok());
-        // pingora counts in signed numbers.
-        match length.filter(|length| i64::try_from(*length).is_ok() && self.length.is_none()) {
+        match content_length(value).filter(|_| self.length.is_none()) {
             Some(length) => self.length = Some(length),
             None => self.blame(Malformed::Length),
         }

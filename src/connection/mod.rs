@@ -31,6 +31,7 @@ mod places;
 mod tell;
 
 pub use door::Door;
+pub use head::content_length;
 pub use http2::http2_options;
 pub use malformed::Malformed;
 pub use places::ConnectionLimits;

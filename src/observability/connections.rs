@@ -25,8 +25,8 @@ pub struct ConnectionCounts {
     pub refused_total_limit: u64,
     /// Connections closed at once, because their address had `max_connections_per_address` open.
     pub refused_per_address: u64,
-    /// Heads that pingora answered itself (400, 405) before any phase of ours: no HTTP, over 256 headers, CONNECT.
-    /// They have no line in the access log.
+    /// Requests that were refused before any phase of the proxy: no HTTP, over 256 headers, too long for anybody; on HTTP/2
+    /// what h2 resets. They have no line in the access log.
     pub malformed: u64,
     /// Heads that took longer than `head_timeout` (408). They have no line in the access log either.
     pub slow_heads: u64,

@@ -5,7 +5,10 @@
 //! DATA that is not as long as `content-length` says.
 
 use super::Rejection;
-use crate::{connection::Malformed, routing::TargetError};
+use crate::{
+    connection::{Malformed, content_length},
+    routing::TargetError,
+};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri, header, uri::Scheme};
 use pingora::{http::RequestHeader, prelude::Error, proxy::Session};
@@ -60,7 +63,7 @@ pub(super) fn is_malformed(error: &Error) -> bool {
 /// Lines of HTTP/1.1 that say where a message ends, in any spelling, and what may have hidden in a value.
 fn check_framing(head: &RequestHeader) -> Result<(), Malformed> {
     let lengths = head.headers.get_all(header::CONTENT_LENGTH);
-    if lengths.iter().count() > 1 || lengths.iter().any(|value| !is_decimal(value.as_bytes())) {
+    if lengths.iter().count() > 1 || lengths.iter().any(|value| content_length(value.as_bytes()).is_none()) {
         return Err(Malformed::Length);
     }
     for (name, value) in &head.headers {
@@ -79,10 +82,6 @@ fn check_framing(head: &RequestHeader) -> Result<(), Malformed> {
         }
     }
     Ok(())
-}
-
-fn is_decimal(value: &[u8]) -> bool {
-    !value.is_empty() && value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'))
 }
 
 /// RFC 9113 section 8.2.1: no blank at either end; RFC 9110 section 5.5: no control character.
