@@ -24,7 +24,9 @@ BOUNDS = HERE.parent / "instructions.toml"
 SLACK = 1.05
 """A bound is what was measured, and 5 %."""
 
-STAGES = ["find-in-10", "find-in-1000", "find-in-10000", "normalise", "token", "inject", "log"]
+BALANCERS = ["round_robin", "least_request", "ewma", "consistent_hash", "random"]
+PICKS = {f"pick-{balancer}-{endpoints}": most for balancer in BALANCERS for endpoints, most in ((3, 400), (100, 700))}
+STAGES = ["find-in-10", "find-in-1000", "find-in-10000", "normalise", "token", "inject", "log", *PICKS]
 WORKS = ["plain", "hs256"]
 TIMES = 2_000
 """A stage is run so many times, and twice as many."""
@@ -35,7 +37,7 @@ BESIDE = {"inject": "copy"}
 FLAT = ("find-in-10000", "find-in-10", 1.5)
 """A look-up must not grow with the number of routes (issue: at most 1.5 times)."""
 
-CEILING = {"find-in-10000": 1_500, "token": 1_200}
+CEILING = {"find-in-10000": 1_500, "token": 1_200, **PICKS}
 """Bounds that no recording raises."""
 
 HEADER = """\

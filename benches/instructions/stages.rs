@@ -12,8 +12,9 @@ use edgeway::{
     observability::AccessLog,
     proxy::{Word, speak_for},
     routing::{Found, Target},
+    upstream::{Caller, Tried},
 };
-use std::{env, hint::black_box, io, process::ExitCode};
+use std::{env, hint::black_box, io, process::ExitCode, time::Instant};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -30,12 +31,27 @@ fn main() -> ExitCode {
         "copy" => copy(times),
         "inject" => inject(times),
         "log" => log(times),
+        _ if name.starts_with("pick-") => pick(name, times),
         _ => {
             eprintln!("no stage is called {name}");
             return ExitCode::from(2);
         }
     }
     ExitCode::SUCCESS
+}
+
+/// `pick-ewma-100`: one of a hundred endpoints, with what an attempt counts.
+fn pick(name: &str, times: u32) {
+    let mut words = name.split('-').skip(1);
+    let (balancer, endpoints) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
+    let service = material::service(balancer, endpoints);
+    let head = material::head("/api/members/42");
+    let caller =
+        Caller { address: [192, 0, 2, 1].into(), consumer: Some("42"), path: head.uri.path(), headers: &head.headers };
+    let now = service.moment(Instant::now());
+    for _ in 0..times {
+        black_box(service.pick(black_box(&Tried::default()), &caller, now).unwrap());
+    }
 }
 
 fn find(routes: usize, times: u32) {

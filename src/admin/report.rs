@@ -2,6 +2,7 @@
 
 use crate::{
     observability::LogLevel,
+    resilience::{BreakerStatus, GateReport},
     runtime::{History, Snapshot},
     upstream::{EndpointReport, Health, Service},
 };
@@ -39,18 +40,42 @@ pub(super) struct ServiceState {
     log_name: String,
     health: &'static str,
     error: Option<&'static str>,
+    /// closed, open or half_open.
+    breaker: &'static str,
+    /// How much longer it is open.
+    open_for_ms: Option<u64>,
+    /// `null`: not limited.
+    concurrency: Option<Concurrency>,
+    ejections: u64,
+    breaker_openings: u64,
+    denied_retries: u64,
     endpoints: Vec<Endpoint>,
+}
+
+/// Requests of a service whose number is limited.
+#[derive(Serialize)]
+struct Concurrency {
+    in_flight: u32,
+    limit: Option<u32>,
+    waiting: u32,
 }
 
 #[derive(Serialize)]
 struct Endpoint {
     address: String,
-    weight: u16,
+    weight: u32,
+    priority: u32,
+    zone: Option<String>,
     health: &'static str,
     /// Why the last probe failed.
     error: Option<&'static str>,
     last_probe_ms_ago: Option<u64>,
     response_time_ms: Option<f64>,
+    /// How much longer it is ejected; `null`: it is not.
+    ejected_for_ms: Option<u64>,
+    /// `null`: neither balancer nor limit asks for it.
+    in_flight: Option<u32>,
+    latency_ms: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -90,12 +115,24 @@ pub(super) fn state(snapshot: &Snapshot, log_level: LogLevel) -> State {
 /// All services, by name.
 pub(super) fn services(snapshot: &Snapshot, now: Instant) -> Vec<ServiceState> {
     let state = |service: &Service| {
-        let health = service.health();
+        let (health, summary) = (service.health(), service.summary());
+        let open_for = match summary.breaker {
+            BreakerStatus::Open { for_another } => Some(for_another),
+            BreakerStatus::Closed | BreakerStatus::HalfOpen => None,
+        };
+        let concurrency =
+            |gate: GateReport| Concurrency { in_flight: gate.in_flight, limit: gate.limit, waiting: gate.waiting };
         ServiceState {
             service: service.id.to_string(),
             log_name: service.log_name().to_owned(),
             health: word(health.status),
             error: health.error,
+            breaker: summary.breaker.word(),
+            open_for_ms: open_for.map(millis),
+            concurrency: summary.concurrency.map(concurrency),
+            ejections: summary.ejections,
+            breaker_openings: summary.openings,
+            denied_retries: summary.denied_retries,
             endpoints: service.report().iter().map(|report| endpoint(report, now)).collect(),
         }
     };
@@ -104,15 +141,23 @@ pub(super) fn services(snapshot: &Snapshot, now: Instant) -> Vec<ServiceState> {
 
 fn endpoint(report: &EndpointReport, now: Instant) -> Endpoint {
     let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
-    let age = report.probed.map(|probed| now.saturating_duration_since(probed).as_millis());
     Endpoint {
         address: report.address.to_string(),
         weight: report.weight,
+        priority: report.priority,
+        zone: report.zone.clone(),
         health: word(report.health),
         error: report.error,
-        last_probe_ms_ago: age.and_then(|age| age.try_into().ok()),
+        last_probe_ms_ago: report.probed.map(|probed| millis(now.saturating_duration_since(probed))),
         response_time_ms: report.response_time.map(milliseconds),
+        ejected_for_ms: report.ejected_for.map(millis),
+        in_flight: report.in_flight,
+        latency_ms: report.latency.map(milliseconds),
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 fn reloads(history: History) -> Reloads {

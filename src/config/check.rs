@@ -39,9 +39,38 @@ impl<'t> Checker<'t> {
         for (name, service) in section(&self.tree.value, "services") {
             let here = below("/services", name);
             self.name(&here, name);
-            if service["endpoints"].as_array().is_some_and(Vec::is_empty) {
-                self.wrong(&format!("{here}/endpoints"), "no endpoint; write at least one address");
+            self.endpoints(&here, service);
+            self.fallback(&here, name, service);
+        }
+    }
+
+    fn endpoints(&mut self, here: &str, service: &Value) {
+        let given = service.get("endpoints");
+        if given.is_some_and(|list| list.as_array().is_some_and(Vec::is_empty)) {
+            self.wrong(&format!("{here}/endpoints"), "no endpoint; write at least one address");
+        } else if given.is_none() && service.is_object() && service.get("endpoints_file").is_none() {
+            match self.tree.not_given.get(&format!("{here}/endpoints")) {
+                Some(names) => self.wrong(&format!("{here}/endpoints"), not_set(names)),
+                None => self.wrong(here, "no endpoint; add endpoints, or endpoints_file"),
             }
+        }
+    }
+
+    fn fallback(&mut self, here: &str, name: &str, service: &Value) {
+        let Some(fallback) = service.get("fallback").and_then(Value::as_object) else { return };
+        let here = format!("{here}/fallback");
+        if fallback.contains_key("service") == fallback.contains_key("respond") {
+            self.wrong(&here, "answers nothing in one way; write one of service and respond");
+        }
+        let Some(other) = fallback.get("service").and_then(Value::as_str) else { return };
+        if other == name {
+            self.wrong(&format!("{here}/service"), "the service itself; name another one, or write respond");
+            return;
+        }
+        let known = || section(&self.tree.value, "services").map(|(name, _)| name.as_str());
+        if !known().any(|known| known == other) {
+            let reason = format!("no service named {other:?}{}", suggestion(other, known()));
+            self.wrong(&format!("{here}/service"), reason);
         }
     }
 
@@ -130,7 +159,7 @@ impl<'t> Checker<'t> {
     }
 
     fn timeouts(&mut self, here: &str) {
-        for key in ["connect", "attempt", "request", "idle"] {
+        for key in ["connect", "attempt", "request", "idle", "total", "max_stream_age"] {
             self.time(&format!("{here}/{key}"), 1, u128::MAX, "more than 0s");
         }
     }

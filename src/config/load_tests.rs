@@ -183,7 +183,7 @@ fn values_of_the_wrong_shape_are_answered_with_the_right_one() {
         ("cors: { max_age: soon }", &format!("1:9: cors.max_age: not understood; {span}")),
         (
             "timeouts:",
-            "1:1: timeouts: empty; take the key out, or write keys with values, of connect, attempt, request, idle",
+            "1:1: timeouts: empty; take the key out, or write keys with values, of connect, attempt, request, idle, total, max_stream_age",
         ),
         ("timeouts: { idle: 0s }", "1:13: timeouts.idle: out of range; write more than 0s"),
         ("limits: { mode: fast }", "1:11: limits.mode: fast is not built yet; write exact or local"),

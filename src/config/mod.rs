@@ -47,11 +47,11 @@ use crate::{
     resilience::TimeoutsConfig,
     store::RedisConfig,
     types::{ServiceId, Size},
-    upstream::{HealthConfig, ServiceConfig},
+    upstream::{DnsConfig, HealthConfig, ServiceConfig},
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use load::Loaded;
-pub use route::{HeadersConfig, RedirectConfig, RespondConfig, RouteConfig};
+pub use route::{HeadersConfig, RedirectConfig, RouteConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub use server::{DrainConfig, ListenerConfig, ServerConfig};
@@ -87,6 +87,8 @@ pub struct Config {
     pub timeouts: TimeoutsConfig,
     /// How endpoints are probed, for every service that does not say otherwise.
     pub health: HealthConfig,
+    /// How names of endpoints are resolved.
+    pub dns: DnsConfig,
     /// The services behind the gateway. Names: letters, digits, `-`, `_` and `.`, up to 64.
     pub services: BTreeMap<ServiceId, ServiceConfig>,
     /// What is done with which request. The most specific route wins, whatever the order here.
@@ -108,6 +110,7 @@ impl Default for Config {
             max_body: Size::mib(10),
             timeouts: TimeoutsConfig::default(),
             health: HealthConfig::default(),
+            dns: DnsConfig::default(),
             services: BTreeMap::new(),
             routes: Vec::new(),
         }

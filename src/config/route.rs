@@ -6,7 +6,7 @@ use crate::{
     limits::LimitConfig,
     resilience::{RetryConfig, TimeoutsConfig},
     routing::{EncodedSlash, MatchConfig, RewriteConfig},
-    types::{RouteId, ServiceId, Size},
+    types::{RespondConfig, RouteId, ServiceId, Size},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,25 +74,6 @@ pub struct RedirectConfig {
     /// Status of the answer: 301, 302, 303, 307 or 308. Default: 308.
     #[serde(default = "permanent")]
     pub status: u16,
-}
-
-/// `respond:` of a route.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RespondConfig {
-    /// Status of the answer, 200 to 599. Default: 200.
-    #[schemars(range(min = 200, max = 599))]
-    pub status: u16,
-    /// Media type of the answer. Default: text/plain; charset=utf-8.
-    pub content_type: String,
-    /// Text of the answer. Default: empty.
-    pub body: String,
-}
-
-impl Default for RespondConfig {
-    fn default() -> Self {
-        Self { status: 200, content_type: "text/plain; charset=utf-8".to_owned(), body: String::new() }
-    }
 }
 
 /// `request_headers:` and `response_headers:` of a route. Removed first, then set.

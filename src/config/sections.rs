@@ -10,7 +10,7 @@ use crate::{
     limits::{Counters, Limit, LimitConfig, LimitsConfig},
     routing::{MatchConfig, Pattern, RedirectTo, Rewrite, RewriteConfig},
     types::{Secret, ServiceId},
-    upstream::{HealthConfig, Service, ServiceConfig, States},
+    upstream::{Common, HealthConfig, Service, ServiceConfig, States},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -98,11 +98,12 @@ impl Sections<'_> {
 
     fn services(&mut self) {
         let general = self.read::<HealthConfig>("/health").unwrap_or_default();
+        let common = Common { health: &general, zone: None };
         let states = States::default();
         let services = self.tree.value.get("services").and_then(Value::as_object);
         for (id, section) in services.into_iter().flatten() {
             let Ok(config) = ServiceConfig::deserialize(section) else { continue };
-            let built = Service::build(ServiceId::from(id.as_str()), &config, &general, &states);
+            let built = Service::build(ServiceId::from(id.as_str()), &config, common, &states);
             for (pointer, reason) in built.err().into_iter().flatten() {
                 self.wrong(&format!("{}{pointer}", below("/services", id)), reason);
             }

@@ -23,6 +23,8 @@ pub struct ServerConfig {
     /// Worker threads where `threads` is 0. 0: as many as the CPU limit of this process allows. Default: 0.
     #[schemars(range(max = 1_024))]
     pub default_threads: u16,
+    /// Where this instance is: endpoints of the same zone go first. Default: not set.
+    pub zone: Option<String>,
     /// Folder for the pid file and the upgrade socket. Where it cannot be written, a folder of the user's own in the
     /// temp folder is taken; where neither can, the gateway runs without them and says so. Default: /run/edgeway.
     pub run_dir: String,
@@ -44,6 +46,7 @@ impl Default for ServerConfig {
             debug: false,
             threads: 0,
             default_threads: 0,
+            zone: None,
             run_dir: "/run/edgeway".to_owned(),
             upstream_idle_connections: 100,
             upstream_idle_connections_per_host: None,

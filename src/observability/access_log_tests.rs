@@ -38,6 +38,7 @@ fn line(id: &str) -> Line<'_> {
         client: [127, 0, 0, 1].into(),
         code: None,
         reason: None,
+        observed: None,
     }
 }
 

@@ -55,6 +55,9 @@ pub struct Line<'a> {
     /// What an operator should know beyond the code: the nearest route of a 404, the timeout that struck.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_name")]
     pub reason: Option<&'a str>,
+    /// What a check in `mode: observe` would have refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<&'static str>,
 }
 
 /// How important a line is.
@@ -130,6 +133,7 @@ mod tests {
             client: [192, 0, 2, 1].into(),
             code: Some("no_endpoint"),
             reason: None,
+            observed: None,
         };
         let text = serde_json::to_string(&line).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -1,39 +1,65 @@
-//! One try against one endpoint after the other: choosing, its deadlines, and whether there is another.
+//! One try against one endpoint after the other: leave, a place, an endpoint.
+//!
+//! How long each may take is in `waiting.rs`, what becomes of it in `outcome.rs`.
 
-use super::{Rejection, TimeoutKind, ctx::RequestCtx, strict::asks_for_websocket};
+use super::{Rejection, TimeoutKind, ctx::RequestCtx, strict::asks_for_websocket, waiting::has_arrived};
 use crate::{
-    connection,
     observability::metrics::Outcome,
-    resilience::{Failure, Retry, Timeouts},
-    upstream::{Attempt, NoEndpoint, Service, Tried},
+    resilience::Permit,
+    runtime::{Fallback, ServiceIndex},
+    types::Reply,
+    upstream::{Attempt, Caller, Leave, NoEndpoint, Observed, Service, Tried, Verdict},
 };
-use http::{Method, StatusCode};
+use http::StatusCode;
 use pingora::{
-    ErrorSource, ErrorType as Type,
-    prelude::{Error, HttpPeer},
+    prelude::{HttpPeer, Result},
     proxy::Session,
 };
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// The attempts of one request.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    tried: Tried,
-    made: u8,
-    current: Option<Attempt>,
+    pub(super) tried: Tried,
+    pub(super) made: u8,
+    /// The service knows that there is this request.
+    begun: bool,
+    pub(super) current: Option<Attempt>,
+    /// The breaker's leave for the current one, until it is told how that ended.
+    pub(super) leave: Option<Leave>,
+    /// The place among the requests in flight, where their number is limited.
+    permit: Option<Permit>,
     /// A reused connection died: the next attempt opens its own.
-    fresh: bool,
+    pub(super) fresh: bool,
+    /// How long to wait before the next one.
+    pub(super) pause: Option<Duration>,
+    /// Something was waited for: a turn, or a retry.
+    pub(super) waited: bool,
+    /// The service cannot, and another one is asked.
+    in_fallback: bool,
     /// The final header came.
-    answered: bool,
+    pub(super) answered: bool,
+    /// Its status.
+    pub(super) status: Option<StatusCode>,
+    /// Its status asks for another attempt.
+    pub(super) unwanted: bool,
     /// All waiting is measured by the guard of the caller's connection.
-    guarded: bool,
+    pub(super) guarded: bool,
     /// How the current one ended is counted already.
-    counted: bool,
+    pub(super) counted: bool,
     /// Interim answers to all of them.
     interim: u8,
+    /// What `mode: observe` let pass.
+    pub(super) observed: Option<Observed>,
+    /// When the current one had all it needs.
+    pub(super) since: Option<Instant>,
     /// When the request's time for a response header ends. Set when the request has arrived whole.
-    until: Option<Instant>,
+    pub(super) until: Option<Instant>,
+    /// Its answer has no end of its own.
+    pub(super) streaming: bool,
+    /// When its stream ends all the same.
+    pub(super) stream_until: Option<Instant>,
 }
 
 impl Attempts {
@@ -56,21 +82,78 @@ impl Attempts {
 
 impl RequestCtx {
     /// Choose an endpoint and its timeouts.
-    pub(super) fn begin_attempt(&mut self, session: &mut Session) -> Result<HttpPeer, Rejection> {
-        let service = self.service().ok_or(Rejection::Internal)?;
+    pub(super) async fn begin_attempt(&mut self, session: &mut Session) -> Result<HttpPeer, Rejection> {
         let timeouts = self.route().map(|route| route.timeouts).ok_or(Rejection::Internal)?;
-        let attempt = match service.pick(&self.attempts.tried) {
-            Ok(attempt) => attempt,
-            // All were asked. One of them may be asked again where only its connection was at fault.
-            Err(_) if self.attempts.fresh => service.pick(&Tried::default())?,
-            Err(none) => return Err(none.into()),
-        };
+        let mut now = Instant::now();
+        if has_arrived(session) {
+            self.request_arrived(timeouts, now);
+        }
+        if let Some(pause) = self.attempts.pause.take() {
+            self.attempts.waited = true;
+            sleep(pause).await;
+            now = Instant::now();
+        }
+        let mut chosen = self.choose(session, now).await;
+        if chosen.as_ref().is_err_and(Rejection::is_unavailable) && self.fall_back() {
+            chosen = self.choose(session, now).await;
+        }
+        let attempt = chosen?;
         // A tunnel takes its connection away for good. And pingora cuts it (`proxy_handle_upstream`) where the answer is
         // there before the end of the request's empty body was looked at: possible on a kept connection only, which may
         // belong to the poller of another thread.
         let own = self.attempts.fresh || asks_for_websocket(session);
         let peer = if own { attempt.fresh_peer() } else { attempt.peer() };
-        let mut peer = peer.ok_or(NoEndpoint)?;
+        let mut peer = peer.ok_or(NoEndpoint::Left)?;
+        self.attempt_begins(attempt, now);
+        let left = self.time_left(Instant::now).unwrap_or(timeouts.connect);
+        if left.is_zero() {
+            self.attempt_ended(Outcome::Timeout, None);
+            return Err(Rejection::UpstreamTimeout(self.which_deadline()));
+        }
+        self.set_timeouts(&mut peer, timeouts, left, session);
+        Ok(peer)
+    }
+
+    /// Leave, a place, an endpoint: in this order, so that a place is not kept by who has no leave.
+    async fn choose(&mut self, session: &Session, now: Instant) -> Result<Attempt, Rejection> {
+        let snapshot = self.snapshot.clone();
+        let service = self.service_index().and_then(|index| snapshot.service(index)).ok_or(Rejection::Internal)?;
+        let mut moment = service.moment(now.into_std());
+        if !std::mem::replace(&mut self.attempts.begun, true) {
+            service.request_begins(moment);
+        }
+        let (leave, observed) = service.leave(moment)?;
+        self.attempts.observed = self.attempts.observed.or(observed);
+        if self.attempts.permit.is_none() && service.is_limited() {
+            let (permit, observed) = service.enter(self.attempts.until, moment).await?;
+            self.attempts.permit = permit;
+            self.attempts.observed = self.attempts.observed.or(observed);
+            let later = Instant::now();
+            self.attempts.waited |= later.duration_since(now) >= Duration::from_millis(1);
+            moment = service.moment(later.into_std());
+        }
+        let attempt = self.pick(service, session, moment)?;
+        self.attempts.leave = Some(leave);
+        Ok(attempt)
+    }
+
+    fn pick(&self, service: &Service, session: &Session, now: crate::types::Moment) -> Result<Attempt, Rejection> {
+        let head = session.req_header();
+        let caller = self.caller(head);
+        match service.pick(&self.attempts.tried, &caller, now) {
+            // All were asked. One of them may be asked again where only its connection was at fault.
+            Err(NoEndpoint::Left) if self.attempts.fresh => Ok(service.pick(&Tried::default(), &caller, now)?),
+            picked => Ok(picked?),
+        }
+    }
+
+    /// What a choice between endpoints can depend on.
+    pub(super) fn caller<'r>(&'r self, head: &'r pingora::http::RequestHeader) -> Caller<'r> {
+        let consumer = self.found.identity.as_deref().and_then(|identity| identity.id());
+        Caller { address: self.client.address, consumer, path: head.uri.path(), headers: &head.headers }
+    }
+
+    fn attempt_begins(&mut self, attempt: Attempt, now: Instant) {
         self.attempts.tried.add(&attempt);
         if self.attempts.made > 0
             && let Some(metrics) = self.attempt_metrics()
@@ -78,201 +161,57 @@ impl RequestCtx {
             metrics.retried();
         }
         self.attempts.counted = false;
+        self.attempts.unwanted = false;
         self.attempts.made = self.attempts.made.saturating_add(1);
         self.attempts.current = Some(attempt);
+        self.attempts.since = Some(now);
         self.body_bytes = 0;
-        if has_arrived(session) {
-            self.request_arrived(timeouts);
-        }
-        let left = self.time_left().unwrap_or(timeouts.connect);
-        if left.is_zero() {
-            self.attempt_ended(Outcome::Timeout);
-            return Err(Rejection::UpstreamTimeout(TimeoutKind::Request));
-        }
-        self.set_timeouts(&mut peer, timeouts, left, session);
-        Ok(peer)
     }
 
-    fn set_timeouts(&mut self, peer: &mut HttpPeer, timeouts: Timeouts, left: Duration, session: &mut Session) {
-        let connect = timeouts.connect.min(left);
-        peer.options.connection_timeout = Some(connect);
-        peer.options.total_connection_timeout = Some(connect);
-        // A request that is all here leaves one thing to wait for, the answer, and the guard of the caller's connection
-        // waits for that: one timer for a connection, where pingora makes one for each read and write.
-        self.attempts.guarded =
-            has_arrived(session) && !asks_for_websocket(session) && connection::is_guarded(session.as_downstream());
-        if !self.attempts.guarded {
-            peer.options.read_timeout = Some(timeouts.idle.max(timeouts.header()));
-            peer.options.write_timeout = Some(timeouts.idle);
+    /// Ask the fallback service from now on, if there is one and it is not asked already.
+    pub(super) fn fall_back(&mut self) -> bool {
+        let Some(other) = self.fallback_service().filter(|_| !self.attempts.in_fallback) else { return false };
+        self.set_service(other);
+        let Attempts { made, until, observed, interim, .. } = std::mem::take(&mut self.attempts);
+        self.attempts =
+            Attempts { made, until, observed, interim, in_fallback: true, waited: true, ..Attempts::default() };
+        true
+    }
+
+    /// Another service that may be asked in place of this one.
+    pub(super) fn fallback_service(&self) -> Option<ServiceIndex> {
+        match self.snapshot.fallback(self.service_index()?)? {
+            Fallback::Service(other) if !self.attempts.in_fallback => Some(*other),
+            _ => None,
         }
     }
 
-    /// The request has arrived whole: its time begins, once.
-    fn request_arrived(&mut self, timeouts: Timeouts) {
-        self.attempts.until.get_or_insert_with(|| Instant::now() + timeouts.request);
-    }
-
-    fn time_left(&self) -> Option<Duration> {
-        self.attempts.until.map(|until| until.saturating_duration_since(Instant::now()))
-    }
-
-    /// The head goes out; where nothing follows it, the wait for the answer begins.
-    pub(super) fn request_sent(&mut self, session: &mut Session) {
-        if has_arrived(session) {
-            self.await_answer(session);
+    /// The fixed answer in place of a refusal that says that the service cannot.
+    pub(super) fn fallback_reply(&self) -> Option<Reply> {
+        let failed = self.refused().is_some_and(Rejection::is_failure_of_service);
+        match self.snapshot.fallback(self.service_index()?)? {
+            Fallback::Respond(reply) if failed && !self.attempts.in_fallback => Some(reply.clone()),
+            _ => None,
         }
     }
 
-    /// The endpoint has the request, or will have it when its last byte is sent: now it has its time to answer.
-    pub(super) fn await_answer(&mut self, session: &Session) {
-        let Some(timeouts) = self.route().map(|route| route.timeouts) else { return };
-        self.request_arrived(timeouts);
-        if self.attempts.answered {
-            // It did not wait for the last byte.
-            return self.await_bytes(session);
-        }
-        let attempt = timeouts.attempt.map(|attempt| Instant::now() + attempt);
-        let until = self.attempts.until.into_iter().chain(attempt).min();
-        connection::answer_until(session.as_downstream(), until);
+    /// Tell breaker, ejection and balancer how the current attempt ended, once.
+    pub(super) fn tell(&mut self, verdict: Verdict) {
+        let now = Instant::now();
+        let Some(leave) = self.attempts.leave.take() else { return };
+        let Some((service, attempt)) = self.service().zip(self.attempts.current.as_ref()) else { return };
+        let observed = service.ended(attempt, leave, verdict, service.moment(now.into_std()));
+        self.attempts.observed = self.attempts.observed.or(observed);
     }
 
-    /// The final header is here: from now on only silence counts.
-    pub(super) fn answered(&mut self, session: &Session, status: StatusCode) {
-        self.attempts.answered = true;
-        self.attempt_ended(Outcome::Answered);
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            // Silence is no fault of a tunnel.
-            connection::answer_until(session.as_downstream(), None);
-            connection::become_tunnel(session.as_downstream());
-        } else {
-            self.await_bytes(session);
+    pub(super) fn which_deadline(&self) -> TimeoutKind {
+        let is_over = |until: Option<Instant>| until.is_some_and(|until| until <= Instant::now());
+        match self.attempts.answered {
+            _ if is_over(self.attempts.stream_until) => TimeoutKind::Stream,
+            _ if !self.attempts.streaming && is_over(self.total_until()) => TimeoutKind::Total,
+            true => TimeoutKind::Idle,
+            false if self.attempts.until.is_none() || is_over(self.attempts.until) => TimeoutKind::Request,
+            false => TimeoutKind::Attempt,
         }
     }
-
-    /// Bytes of the answer's body came, or its end.
-    pub(super) fn bytes_came(&mut self, session: &Session, is_end: bool) {
-        if is_end {
-            connection::answer_until(session.as_downstream(), None);
-        } else {
-            self.await_bytes(session);
-        }
-    }
-
-    /// pingora's own read timeout is set before the header comes and must be long enough for that; where there is none,
-    /// and where silence may last shorter, the guard of the caller's connection measures it.
-    fn await_bytes(&mut self, session: &Session) {
-        let timeouts = self.route().map(|route| route.timeouts).filter(|_| !session.was_upgraded());
-        let silence = timeouts.filter(|timeouts| self.attempts.guarded || timeouts.idle < timeouts.header());
-        let until = silence.map(|timeouts| Instant::now() + timeouts.idle);
-        connection::answer_until(session.as_downstream(), until);
-    }
-
-    /// No connection came about: nothing was sent.
-    pub(super) fn connect_failed(&mut self, session: &Session, mut error: Box<Error>) -> Box<Error> {
-        self.attempt_ended(Outcome::ConnectFailed);
-        let retry = self.decide(session, Failure::NeverSent);
-        self.conclude(retry, &mut error);
-        error
-    }
-
-    /// The conversation broke off after a connection existed.
-    pub(super) fn broke_off(&mut self, session: &Session, mut error: Box<Error>, reused: bool) -> Box<Error> {
-        connection::answer_until(session.as_downstream(), None);
-        let overdue = connection::answer_overdue(session.as_downstream());
-        if let Some(fault) = connection::body_fault(session.as_downstream()) {
-            // To pingora it looks like a caller who left.
-            drop(self.refuse(fault.into()));
-        }
-        // pingora reads bodies of HTTP/2 without a timeout; what strikes is the one for the service, which has not had all.
-        let stalled = session.is_http2()
-            && self.attempts.until.is_none()
-            && (error.esource(), error.etype()) == (&ErrorSource::Upstream, &Type::ReadTimedout);
-        if stalled {
-            drop(self.refuse(Rejection::RequestTimeout));
-        }
-        let failure = match (overdue, error.esource(), error.etype()) {
-            (true, ..) => Failure::AttemptTimeout,
-            _ if stalled => Failure::Other,
-            (_, ErrorSource::Upstream, Type::ReadTimedout) => Failure::AttemptTimeout,
-            (_, ErrorSource::Upstream, Type::ConnectionClosed | Type::ReadError | Type::WriteError) if reused => {
-                Failure::DiedOnReused
-            }
-            (_, ErrorSource::Upstream, Type::ConnectionClosed | Type::ReadError | Type::WriteError) => {
-                Failure::DiedOnFresh
-            }
-            _ => Failure::Other,
-        };
-        self.attempt_ended(match failure {
-            Failure::AttemptTimeout => Outcome::Timeout,
-            Failure::DiedOnReused | Failure::DiedOnFresh => Outcome::Died,
-            Failure::NeverSent | Failure::Other => Outcome::Other,
-        });
-        let retry = self.decide(session, failure);
-        if overdue {
-            // It looks like the caller's fault to pingora, and must not to the caller.
-            drop(self.refuse(Rejection::UpstreamTimeout(self.which_deadline())));
-        }
-        self.conclude(retry, &mut error);
-        error
-    }
-
-    /// Count how the current attempt ended; what happens after its header changes nothing.
-    fn attempt_ended(&mut self, outcome: Outcome) {
-        if !std::mem::replace(&mut self.attempts.counted, true)
-            && let Some(metrics) = self.attempt_metrics()
-        {
-            metrics.ended(outcome);
-        }
-    }
-
-    fn which_deadline(&self) -> TimeoutKind {
-        match self.time_left() {
-            _ if self.attempts.answered => TimeoutKind::Idle,
-            Some(left) if !left.is_zero() => TimeoutKind::Attempt,
-            _ => TimeoutKind::Request,
-        }
-    }
-
-    fn decide(&self, session: &Session, failure: Failure) -> Retry {
-        // An old connection may die of age; anything else is a sign of illness.
-        if let Some(attempt) = self
-            .attempts
-            .current
-            .as_ref()
-            .filter(|_| matches!(failure, Failure::NeverSent | Failure::DiedOnFresh | Failure::AttemptTimeout))
-        {
-            attempt.failed();
-        }
-        let Some(route) = self.route() else { return Retry::No };
-        // A refusal of ours (a body over the limit) is final.
-        if self.is_refused() || session.response_written().is_some() {
-            return Retry::No;
-        }
-        let idempotent = is_idempotent(&session.req_header().method);
-        // What the caller still has to send cannot be sent again from its beginning.
-        let replayable = !session.as_ref().retry_buffer_truncated();
-        let left = self.time_left().is_none_or(|left| !left.is_zero());
-        let retry = route.retry.decide(failure, idempotent && replayable, self.attempts.made, left);
-        let another = || self.service().is_some_and(|service: &Service| service.has_other(&self.attempts.tried));
-        // Where nobody is left to ask, the failure that there was says more than that nobody was left.
-        if retry == Retry::Other && !another() { Retry::No } else { retry }
-    }
-
-    fn conclude(&mut self, retry: Retry, error: &mut Error) {
-        error.set_retry(retry != Retry::No);
-        self.attempts.fresh = retry == Retry::OtherOrFresh;
-        if retry != Retry::No {
-            self.forgive();
-        }
-    }
-}
-
-/// RFC 9110 section 9.2.2.
-fn is_idempotent(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE].contains(method)
-}
-
-/// Whether the caller has nothing more to send before the answer.
-fn has_arrived(session: &mut Session) -> bool {
-    asks_for_websocket(session) || session.as_downstream_mut().is_body_done()
 }

@@ -5,7 +5,7 @@ use crate::{
     routing::Target,
     runtime::{Listener, Route, ServiceIndex, Snapshot},
     types::Pinned,
-    upstream::Service,
+    upstream::{Observed, Service, Verdict},
 };
 use http::{HeaderValue, uri::PathAndQuery};
 use pingora::{
@@ -83,6 +83,19 @@ impl RequestCtx {
         self.snapshot.cors_of(self.found.route)
     }
 
+    pub(super) fn service_index(&self) -> Option<ServiceIndex> {
+        self.service
+    }
+
+    pub(super) fn set_service(&mut self, service: ServiceIndex) {
+        self.service = Some(service);
+    }
+
+    /// When its head was there.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
     pub(super) fn service(&self) -> Option<&Service> {
         self.service.and_then(|index| self.snapshot.service(index)).map(|service| &**service)
     }
@@ -130,6 +143,11 @@ impl RequestCtx {
         self.rejection.is_some()
     }
 
+    /// The refusal so far.
+    pub(super) fn refused(&self) -> Option<&Rejection> {
+        self.rejection.as_ref()
+    }
+
     /// What the log says beyond the code.
     fn reason(&self) -> Option<&str> {
         let known = self.rejection.as_ref().and_then(Rejection::reason);
@@ -137,7 +155,8 @@ impl RequestCtx {
     }
 
     /// The request is over: one line of the access log, where there is one, and one more in the metrics.
-    pub(super) fn ended(&self, head: &RequestHeader, status: u16) {
+    pub(super) fn ended(&mut self, head: &RequestHeader, status: u16) {
+        self.last_byte_sent();
         let took = self.started.elapsed();
         if self.snapshot.config.log.access {
             self.log(head, status, took);
@@ -171,7 +190,17 @@ impl RequestCtx {
             client: self.client.address,
             code: self.rejection.as_ref().map(Rejection::code),
             reason: self.reason(),
+            observed: self.attempts.observed.map(Observed::word),
         });
+    }
+
+    /// What was not told to be a failure was none.
+    fn last_byte_sent(&mut self) {
+        if self.attempts.answered
+            && let Some(status) = self.attempts.status
+        {
+            self.tell(Verdict::Answered(status.as_u16()));
+        }
     }
 
     /// The service's body limit struck or not, counted as it arrives.

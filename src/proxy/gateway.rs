@@ -104,7 +104,8 @@ impl ProxyHttp for Gateway {
 
     /// Choose an endpoint. Called again for every retry.
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<RequestCtx>) -> Result<Box<HttpPeer>> {
-        ctx.begin_attempt(session).map(Box::new).map_err(|rejection| ctx.refuse(rejection))
+        let peer = ctx.begin_attempt(session).await;
+        peer.map(Box::new).map_err(|rejection| ctx.refuse(rejection))
     }
 
     /// Tell the service what the caller may not say for itself.
@@ -151,7 +152,10 @@ impl ProxyHttp for Gateway {
         answer::check(response, session.req_header(), ctx).map_err(|rejection| ctx.refuse(rejection))?;
         // An interim answer says nothing about when the final one comes.
         if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
-            ctx.answered(session, response.status);
+            if ctx.is_unwanted(session, response) {
+                return Err(ctx.ask_again());
+            }
+            ctx.answered(session, response);
         }
         headers::from_upstream(response, session.req_header(), ctx)
     }
@@ -164,8 +168,7 @@ impl ProxyHttp for Gateway {
         end_of_stream: bool,
         ctx: &mut Box<RequestCtx>,
     ) -> Result<Option<Duration>> {
-        ctx.bytes_came(session, end_of_stream);
-        Ok(None)
+        ctx.bytes_came(session, end_of_stream).map(|()| None)
     }
 
     /// Shape what the caller sees.
@@ -208,6 +211,7 @@ impl ProxyHttp for Gateway {
         let error_code = rejection.status().as_u16();
         if reply::answered(session).is_none() && !matches!(rejection, Rejection::ClientGone) {
             let answer = rejection.reply(&id);
+            let answer = ctx.fallback_reply().unwrap_or(answer);
             // Nobody knows where in the conversation the caller stands.
             session.set_keepalive(None);
             _ = reply::send(session, ctx, answer).await;

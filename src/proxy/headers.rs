@@ -3,6 +3,7 @@
 use super::{
     client::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO},
     ctx::RequestCtx,
+    strict,
 };
 use crate::{
     auth::{Identity, Protected},
@@ -17,6 +18,9 @@ use pingora::{
 
 /// The name of a request in both directions. `static`, so that a head can borrow the text.
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long the service is waited for, in milliseconds.
+static PATIENCE: HeaderName = HeaderName::from_static("x-request-timeout-ms");
 
 /// What only a proxy may say. A caller who is none is not believed, and neither are underscores in place of dashes.
 const PROXY_WORDS: [&str; 3] = ["forwarded", "x-real-ip", "x-request-id"];
@@ -43,6 +47,10 @@ pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Resu
     request.insert_header(REQUEST_ID.as_str(), ctx.id.header())?;
     if let Some(host) = ctx.upstream_host() {
         request.insert_header(header::HOST, host)?;
+    }
+    // Over whatever a caller or a proxy says: it is this gateway that waits.
+    if let Some(patience) = ctx.patience().filter(|_| !strict::is_websocket(request)) {
+        request.insert_header(PATIENCE.as_str(), patience)?;
     }
     if let Some(path) = &ctx.rewritten {
         request.set_uri(path.clone().into());
@@ -135,6 +143,11 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, request: &RequestHead
         if let Some(value) = rewritten(response.headers.get(&name), request, ctx) {
             response.insert_header(name, value)?;
         }
+    }
+    if !response.status.is_informational()
+        && let Some(ticket) = ctx.attempts.current().and_then(|attempt| attempt.ticket(&ctx.caller(request)))
+    {
+        response.append_header(header::SET_COOKIE, ticket.clone())?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Proxy: the life of one request. The only module that turns a decision into bytes.
 //!
 //! [`Gateway`] is pingora's phases, `admission` the questions before a request may go upstream, `RequestCtx` what is
-//! known so far, `attempt` one try against one endpoint, `headers` what we add and take away, [`Rejection`] every way
-//! to say no.
+//! known so far, `attempt` one try against one endpoint, `waiting` how long it may take, `outcome` what becomes of it,
+//! `headers` what we add and take away, [`Rejection`] every way to say no.
 
 mod admission;
 mod answer;
@@ -12,9 +12,11 @@ mod ctx;
 mod gateway;
 mod headers;
 mod http2;
+mod outcome;
 mod rejection;
 mod reply;
 mod strict;
+mod waiting;
 
 pub use gateway::Gateway;
 pub use headers::{Word, speak_for};

@@ -8,7 +8,7 @@ use crate::{
     observability::RequestId,
     routing::TargetError,
     types::Reply,
-    upstream::NoEndpoint,
+    upstream::{CircuitOpen, NoEndpoint},
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use pingora::{ErrorSource, ErrorType as Type, prelude::Error};
@@ -63,6 +63,12 @@ pub enum Rejection {
     /// No endpoint that has not been asked.
     #[error("the service is not available")]
     NoEndpoint(#[from] NoEndpoint),
+    /// Its breaker is open.
+    #[error("the service is not available")]
+    CircuitOpen(CircuitOpen),
+    /// Over its concurrency limit.
+    #[error("the service is busy")]
+    Overloaded,
     /// No connection came about.
     #[error("the service is not available")]
     ConnectFailed,
@@ -80,6 +86,18 @@ pub enum Rejection {
     Internal,
 }
 
+impl From<CircuitOpen> for Rejection {
+    fn from(open: CircuitOpen) -> Self {
+        Self::CircuitOpen(open)
+    }
+}
+
+impl From<crate::resilience::Overloaded> for Rejection {
+    fn from(_: crate::resilience::Overloaded) -> Self {
+        Self::Overloaded
+    }
+}
+
 /// Which of the timeouts of the file struck. For the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutKind {
@@ -91,6 +109,10 @@ pub enum TimeoutKind {
     Request,
     /// `timeouts.idle`.
     Idle,
+    /// `timeouts.total`.
+    Total,
+    /// `timeouts.max_stream_age`.
+    Stream,
 }
 
 impl TimeoutKind {
@@ -101,6 +123,8 @@ impl TimeoutKind {
             Self::Attempt => "timeouts.attempt struck",
             Self::Request => "timeouts.request struck",
             Self::Idle => "timeouts.idle struck",
+            Self::Total => "timeouts.total struck",
+            Self::Stream => "timeouts.max_stream_age struck",
         }
     }
 }
@@ -135,7 +159,9 @@ impl Rejection {
             Self::Limited(Refused::Unavailable),
             Self::BodyTooLarge,
             Self::RequestTimeout,
-            Self::NoEndpoint(NoEndpoint),
+            Self::NoEndpoint(NoEndpoint::Left),
+            Self::CircuitOpen(CircuitOpen { retry_after: Duration::ZERO }),
+            Self::Overloaded,
             Self::ConnectFailed,
             Self::BadGateway,
             Self::UpstreamTimeout(TimeoutKind::Request),
@@ -172,7 +198,9 @@ impl Rejection {
             Self::Limited(Refused::Unavailable) => ("limiter_unavailable", 503),
             Self::BodyTooLarge => ("body_too_large", 413),
             Self::RequestTimeout => ("request_timeout", 408),
-            Self::NoEndpoint(_) => ("no_endpoint", 503),
+            Self::NoEndpoint(NoEndpoint::Left) => ("no_endpoint", 503),
+            Self::CircuitOpen(_) => ("circuit_open", 503),
+            Self::Overloaded | Self::NoEndpoint(NoEndpoint::Free) => ("overloaded", 503),
             Self::ConnectFailed => ("connect_failed", 503),
             Self::BadGateway => ("bad_gateway", 502),
             Self::UpstreamTimeout(_) => ("upstream_timeout", 504),
@@ -203,6 +231,27 @@ impl Rejection {
         }
     }
 
+    /// Whether nothing was sent, because the service cannot take it: another one may.
+    pub(super) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::NoEndpoint(_) | Self::CircuitOpen(_) | Self::Overloaded)
+    }
+
+    /// Whether the service failed to answer, in whatever way.
+    pub(super) fn is_failure_of_service(&self) -> bool {
+        self.is_unavailable() || matches!(self, Self::ConnectFailed | Self::BadGateway | Self::UpstreamTimeout(_))
+    }
+
+    /// When to come back, in whole seconds, at least one.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::CircuitOpen(CircuitOpen { retry_after }) => {
+                Some((retry_after.as_millis() as u64).div_ceil(1_000).max(1))
+            }
+            Self::Overloaded | Self::NoEndpoint(NoEndpoint::Free) => Some(1),
+            _ => None,
+        }
+    }
+
     /// What the log line says beyond the code.
     pub(super) fn reason(&self) -> Option<&'static str> {
         match self {
@@ -230,7 +279,10 @@ impl Rejection {
                 reply.header(header::WWW_AUTHENTICATE, HeaderValue::from_static(error.www_authenticate()))
             }
             Self::MethodNotAllowed(methods) => reply.header(header::ALLOW, allow(methods)),
-            _ => reply,
+            _ => match self.retry_after() {
+                Some(seconds) => reply.header(header::RETRY_AFTER, HeaderValue::from(seconds)),
+                None => reply,
+            },
         }
     }
 }

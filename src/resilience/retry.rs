@@ -1,4 +1,5 @@
-use super::RetryConfig;
+use super::{Backoff, RetryConfig};
+use crate::types::StatusSet;
 
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub enum Failure {
     DiedOnFresh,
     /// No answer came in the attempt's time.
     AttemptTimeout,
+    /// An answer came, with a status that the file names.
+    Status,
     /// The caller's fault, or a broken answer.
     Other,
 }
@@ -30,29 +33,40 @@ pub enum Retry {
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
     attempts: u8,
+    statuses: StatusSet,
+    /// How long to wait before.
+    pub backoff: Backoff,
 }
 
 impl RetryPolicy {
     /// The policy of a route.
-    pub fn new(config: RetryConfig) -> Self {
-        Self { attempts: config.attempts }
+    pub fn new(config: &RetryConfig) -> Self {
+        Self { attempts: config.attempts, statuses: StatusSet::new(config.on.iter()), backoff: config.backoff() }
+    }
+
+    /// Whether an answer with this status is worth another attempt.
+    pub fn is_on(&self, status: u16) -> bool {
+        self.statuses.contains(status)
     }
 
     /// Decide after `made` attempts. `repeatable`: the method is idempotent and the body is still there.
     /// `time_left`: the request's time is not over.
     pub fn decide(self, failure: Failure, repeatable: bool, made: u8, time_left: bool) -> Retry {
-        if made >= self.attempts || !time_left {
+        if made >= self.attempts || !time_left || !is_safe(failure, repeatable) {
             return Retry::No;
         }
-        match failure {
-            // Nothing was sent, so nothing can happen twice.
-            Failure::NeverSent => Retry::Other,
-            // Whether its bytes arrived cannot be known.
-            _ if !repeatable => Retry::No,
-            Failure::DiedOnReused => Retry::OtherOrFresh,
-            Failure::DiedOnFresh | Failure::AttemptTimeout => Retry::Other,
-            Failure::Other => Retry::No,
-        }
+        if failure == Failure::DiedOnReused { Retry::OtherOrFresh } else { Retry::Other }
+    }
+}
+
+/// Whether the request may be sent once more, as far as it alone is concerned.
+pub fn is_safe(failure: Failure, repeatable: bool) -> bool {
+    match failure {
+        // Nothing was sent, so nothing can happen twice.
+        Failure::NeverSent => true,
+        // Whether its bytes arrived cannot be known.
+        Failure::DiedOnReused | Failure::DiedOnFresh | Failure::AttemptTimeout | Failure::Status => repeatable,
+        Failure::Other => false,
     }
 }
 
@@ -63,7 +77,7 @@ mod tests {
     #[test]
     fn only_what_is_safe_is_tried_again() {
         use Failure::*;
-        let policy = RetryPolicy::new(RetryConfig { attempts: 2 });
+        let policy = RetryPolicy::new(&RetryConfig::default());
         for (failure, repeatable, made, left, expected) in [
             (NeverSent, false, 1, true, Retry::Other),
             (NeverSent, false, 2, true, Retry::No),
@@ -74,6 +88,8 @@ mod tests {
             (DiedOnFresh, false, 1, true, Retry::No),
             (AttemptTimeout, true, 1, true, Retry::Other),
             (AttemptTimeout, false, 1, true, Retry::No),
+            (Status, true, 1, true, Retry::Other),
+            (Status, false, 1, true, Retry::No),
             (Other, true, 1, true, Retry::No),
         ] {
             assert_eq!(
@@ -82,6 +98,9 @@ mod tests {
                 "{failure:?} {repeatable} {made} {left}"
             );
         }
-        assert_eq!(RetryPolicy::new(RetryConfig { attempts: 1 }).decide(NeverSent, true, 1, true), Retry::No);
+        assert_eq!(
+            RetryPolicy::new(&RetryConfig { attempts: 1, ..RetryConfig::default() }).decide(NeverSent, true, 1, true),
+            Retry::No
+        );
     }
 }

@@ -13,6 +13,10 @@ pub struct Timeouts {
     pub request: Duration,
     /// Between two bytes of a body, in either direction.
     pub idle: Duration,
+    /// From the head of the request to the last byte of its answer; not for streams. `None`: as long as it takes.
+    pub total: Option<Duration>,
+    /// Life of a stream, from its first head. `None`: as long as both sides like.
+    pub max_stream_age: Option<Duration>,
 }
 
 impl Timeouts {
@@ -31,6 +35,8 @@ impl Timeouts {
             attempt: word(|timeouts| timeouts.attempt),
             request: word(|timeouts| timeouts.request).unwrap_or(Duration::from_secs(30)),
             idle: word(|timeouts| timeouts.idle).unwrap_or(Duration::from_secs(60)),
+            total: word(|timeouts| timeouts.total),
+            max_stream_age: word(|timeouts| timeouts.max_stream_age),
         }
     }
 }
@@ -42,10 +48,11 @@ mod tests {
     #[test]
     fn the_route_goes_before_the_service_and_the_service_before_the_file() {
         let of = |text: &str| serde_yaml::from_str::<TimeoutsConfig>(text).unwrap();
-        let general = of("{ connect: 1s, request: 2s, attempt: 3s }");
+        let general = of("{ connect: 1s, request: 2s, attempt: 3s, total: 7s }");
         let timeouts = Timeouts::resolve(&general, &of("{ request: 4s, attempt: 5s }"), &of("{ attempt: 6s }"));
         let seconds =
             [timeouts.connect, timeouts.request, timeouts.attempt.unwrap(), timeouts.idle].map(|time| time.as_secs());
         assert_eq!(seconds, [1, 4, 6, 60]);
+        assert_eq!((timeouts.total, timeouts.max_stream_age), (Some(Duration::from_secs(7)), None));
     }
 }

@@ -11,6 +11,7 @@ mod redirect;
 mod reloads;
 mod route;
 mod scrape;
+mod scrape_upstream;
 mod snapshot;
 
 pub use headers::HeaderEdits;
@@ -19,6 +20,6 @@ pub use live::Live;
 pub use process::Process;
 pub use redirect::Redirect;
 pub use reloads::{History, ReloadAsked, ReloadError, Reloads};
-pub use route::{Action, Limits, Route};
+pub use route::{Action, Limits, Route, milliseconds};
 pub use scrape::Shown;
-pub use snapshot::{RouteIndex, ServiceIndex, Snapshot};
+pub use snapshot::{Fallback, RouteIndex, ServiceIndex, Snapshot};

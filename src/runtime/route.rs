@@ -5,12 +5,12 @@ use crate::{
     cors::Cors,
     limits::{Counters, Limit},
     observability::metrics::{Metrics, RouteMetrics},
-    resilience::{RetryPolicy, Timeouts},
+    resilience::{RetryConfig, RetryPolicy, Timeouts},
     routing::{EncodedSlash, Pattern, Rewrite},
     types::{Reply, RouteId},
 };
-use http::{HeaderValue, StatusCode, header};
-use std::sync::Arc;
+use http::HeaderValue;
+use std::{sync::Arc, time::Duration};
 
 /// A route with its policies resolved: nothing is looked up by name after this.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub struct Route {
     pub max_body: u64,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What the service is told about that, as long as nothing of it is used up: `X-Request-Timeout-Ms`.
+    pub patience: HeaderValue,
     /// Whether another endpoint is asked.
     pub retry: RetryPolicy,
     /// Where its requests are counted; the same place in every snapshot.
@@ -98,7 +100,8 @@ impl Route {
             parts.ok_or(problems)?;
         let from = route.service.as_ref().and_then(|id| config.services.get(id));
         let own = from.map(|service| service.timeouts).unwrap_or_default();
-        let retry = route.retry.or_else(|| from.and_then(|service| service.retry)).unwrap_or_default();
+        let retry = route.retry.as_ref().or_else(|| from.and_then(|service| service.retry.as_ref()));
+        let timeouts = Timeouts::resolve(&config.timeouts, &own, &route.timeouts);
         Ok(Self {
             id: route.id.clone(),
             action,
@@ -111,11 +114,17 @@ impl Route {
             request_headers,
             response_headers,
             max_body: route.max_body.unwrap_or(config.max_body).get(),
-            timeouts: Timeouts::resolve(&config.timeouts, &own, &route.timeouts),
-            retry: RetryPolicy::new(retry),
+            patience: milliseconds(timeouts.header()),
+            timeouts,
+            retry: retry.map_or_else(|| RetryPolicy::new(&RetryConfig::default()), RetryPolicy::new),
             metrics: general.metrics.route(&route.id, route.service.as_ref()),
         })
     }
+}
+
+/// As a header says it.
+pub fn milliseconds(time: Duration) -> HeaderValue {
+    HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// All problems are wanted, not the first.
@@ -176,14 +185,7 @@ fn action(route: &RouteConfig, pattern: &Pattern, service: Option<ServiceIndex>)
             .map(Action::Redirect)
             .map_err(|(key, reason)| (format!("/redirect{key}"), reason)),
         (None, None, Some(respond)) => {
-            let status = StatusCode::from_u16(respond.status);
-            let status =
-                status.map_err(|_| ("/respond/status".to_owned(), "not a status; use 200 to 599".to_owned()))?;
-            let kind = HeaderValue::from_str(&respond.content_type);
-            let kind = kind
-                .map_err(|_| ("/respond/content_type".to_owned(), "not a media type; write text/plain".to_owned()))?;
-            let reply = Reply { body: respond.body.clone().into(), ..Reply::empty(status) };
-            Ok(Action::Respond(reply.header(header::CONTENT_TYPE, kind)))
+            respond.reply().map(Action::Respond).map_err(|(key, reason)| (format!("/respond/{key}"), reason))
         }
         _ => Err((String::new(), "a route needs exactly one of service, redirect and respond".to_owned())),
     }

@@ -5,16 +5,14 @@ use crate::{
     observability::metrics::{
         CONTENT_TYPE, MetricFamily, Seen, exposition,
         names::{
-            BUILD_INFO, CONNECTIONS, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, DROPPED_LINES, ENDPOINT_HEALTH,
-            FAILED_RELOADS, GENERATION, IDLE_CLOSED, IN_PROGRESS, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS,
-            MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, SERVICE_HEALTH, SLOW_HEADS, TOKEN_CACHE_ENTRIES,
-            TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
+            BUILD_INFO, CONNECTIONS, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, DROPPED_LINES, FAILED_RELOADS, GENERATION,
+            IDLE_CLOSED, IN_PROGRESS, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES,
+            REDIS_UP, REDIS_WAIT, RELOADS, SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
         },
         process_families, unix,
     },
     store::Waits,
     types::{Pinned, Reply},
-    upstream::Health,
 };
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -77,7 +75,7 @@ impl Snapshot {
         let process = &*self.process;
         [
             process.metrics.families(),
-            health(self),
+            super::scrape_upstream::families(self),
             tokens(self),
             configuration(self),
             gateway(process),
@@ -86,26 +84,6 @@ impl Snapshot {
             process_families(process.started),
         ]
         .concat()
-    }
-}
-
-fn health(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    let services = snapshot.services().iter();
-    let of_services =
-        services.clone().filter_map(|service| Some(([service.id.as_str()], value(service.health().status)?)));
-    let of_endpoints = services.flat_map(|service| {
-        let known = service.report().into_iter();
-        known.filter_map(|one| Some(([service.id.to_string(), one.address.to_string()], value(one.health)?)))
-    });
-    vec![SERVICE_HEALTH.each(of_services), ENDPOINT_HEALTH.each(of_endpoints)]
-}
-
-/// Nobody should be alerted about a service that nobody has asked yet: absent, not zero.
-fn value(health: Health) -> Option<f64> {
-    match health {
-        Health::Unknown => None,
-        Health::Healthy => Some(1.0),
-        Health::Unhealthy => Some(0.0),
     }
 }
 

@@ -10,8 +10,8 @@ use crate::{
     observability::metrics::ServiceMetrics,
     own::{Pages, RouteDoc, ServiceState, State},
     routing::{Found, Pattern, Table, Target},
-    types::Pinned,
-    upstream::{Health, Service},
+    types::{Pinned, Reply, ServiceId},
+    upstream::{Common, Health, Service, ServiceConfig},
 };
 use http::{HeaderMap, Method};
 use std::{fmt, sync::Arc, time::Duration};
@@ -37,8 +37,19 @@ pub struct Snapshot {
     table: Table<RouteIndex>,
     routes: Box<[Route]>,
     services: Box<[Arc<Service>]>,
+    /// What answers in place of each service.
+    fallbacks: Box<[Option<Fallback>]>,
     /// Where the attempts of each service are counted.
     attempts: Box<[Arc<ServiceMetrics>]>,
+}
+
+/// What answers in place of a service that cannot.
+#[derive(Debug)]
+pub enum Fallback {
+    /// Another service.
+    Service(ServiceIndex),
+    /// A fixed answer.
+    Respond(Reply),
 }
 
 /// A route of a snapshot: its place in the file. Meaningless in any other snapshot.
@@ -77,6 +88,7 @@ impl Snapshot {
                 table: parts.table,
                 routes: parts.routes.into(),
                 services: parts.services.into(),
+                fallbacks: parts.fallbacks.into(),
             }),
             _ => {
                 let error = |(pointer, reason): Problem| loaded.sources.error(&pointer, reason);
@@ -114,6 +126,11 @@ impl Snapshot {
     /// The service of a route that forwards.
     pub fn service(&self, index: ServiceIndex) -> Option<&Arc<Service>> {
         self.services.get(index.0)
+    }
+
+    /// What answers in place of a service that cannot.
+    pub fn fallback(&self, index: ServiceIndex) -> Option<&Fallback> {
+        self.fallbacks.get(index.0)?.as_ref()
     }
 
     /// Whether any limit is counted in Redis.
@@ -189,6 +206,7 @@ struct Parts {
     table: Table<RouteIndex>,
     routes: Vec<Route>,
     services: Vec<Arc<Service>>,
+    fallbacks: Vec<Option<Fallback>>,
 }
 
 impl Parts {
@@ -205,20 +223,22 @@ impl Parts {
         let cors = Cors::build(&config.cors);
         let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
         let services = services(config, process, problems);
+        let fallbacks = config.services.iter().map(|(id, section)| fallback(config, id, section, problems)).collect();
         let general = Limit::general(&config.limits, &process.limits);
         let general = general.map_err(|error| problems.push((format!("/limits/{}", error.key), error.reason)));
         let general =
             General { limit: general.unwrap_or_default(), counters: &process.limits, metrics: &process.metrics };
         let (table, routes) = routes(config, &general, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
-        Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services })
+        Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services, fallbacks })
     }
 }
 
 fn services(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> Vec<Arc<Service>> {
     let mut services = Vec::new();
+    let common = Common { health: &config.health, zone: config.server.zone.as_deref() };
     for (id, section) in &config.services {
-        match Service::build(id.clone(), section, &config.health, &process.upstream) {
+        match Service::build(id.clone(), section, common, &process.upstream) {
             Ok(service) => services.push(Arc::new(service)),
             Err(found) => {
                 let below = found.into_iter().map(|(pointer, reason)| (format!("/services/{id}{pointer}"), reason));
@@ -227,6 +247,29 @@ fn services(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> 
         }
     }
     services
+}
+
+fn fallback(config: &Config, id: &ServiceId, section: &ServiceConfig, problems: &mut Vec<Problem>) -> Option<Fallback> {
+    let fallback = section.fallback.as_ref()?;
+    let here = |key: &str| format!("/services/{id}/fallback{key}");
+    match (&fallback.service, &fallback.respond) {
+        (Some(other), None) => {
+            let place = config.services.keys().position(|known| known == other).filter(|_| other != id);
+            if place.is_none() {
+                problems.push((here("/service"), format!("no other service named {:?}", other.as_str())));
+            }
+            place.map(|place| Fallback::Service(ServiceIndex(place)))
+        }
+        (None, Some(respond)) => {
+            let reply =
+                respond.reply().map_err(|(key, reason)| problems.push((here(&format!("/respond/{key}")), reason)));
+            reply.ok().map(Fallback::Respond)
+        }
+        _ => {
+            problems.push((here(""), "needs exactly one of service and respond".to_owned()));
+            None
+        }
+    }
 }
 
 fn routes(

@@ -13,7 +13,7 @@ use crate::{
     connection::{self, ConnectionLimits, Door, Front},
     observability::{AccessLog, Logger},
     proxy::{Gateway, Rejection},
-    runtime::{Live, Process},
+    runtime::{Live, Process, Snapshot},
     upstream::{self, Watch},
 };
 use async_trait::async_trait;
@@ -158,7 +158,8 @@ fn door(live: &Live, index: usize) -> Door {
 fn resolve(live: &Live) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let snapshot = live.pin();
-    runtime.block_on(upstream::resolve(snapshot.services(), &snapshot.process.upstream, NAMES));
+    let Snapshot { config, process, .. } = &*snapshot;
+    runtime.block_on(upstream::prepare(snapshot.services(), &config.dns, &process.upstream, NAMES));
     // A question under way blocks a thread for as long as it likes.
     runtime.shutdown_background();
     Ok(())
@@ -217,8 +218,9 @@ impl BackgroundService for Upstream {
             process.store.greet().await;
         }
         let services = || self.0.pin().services().to_vec();
+        let dns = || self.0.pin().config.dns.clone();
         tokio::select! {
-            () = Watch::default().run(services, &process.upstream, self.0.changes()) => (),
+            () = Watch::default().run(services, dns, &process.upstream, self.0.changes()) => (),
             _ = shutdown.changed() => (),
         }
     }

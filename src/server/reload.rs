@@ -74,7 +74,7 @@ impl Reload {
             let loaded = source.load()?;
             super::warn(&loaded);
             let ready = |next: &Snapshot| {
-                let known = upstream::resolve(next.services(), &next.process.upstream, super::NAMES);
+                let known = upstream::prepare(next.services(), &next.config.dns, &next.process.upstream, super::NAMES);
                 Handle::current().block_on(known);
             };
             let generation = live.reload(&loaded, ready)?;

@@ -20,6 +20,36 @@ impl Statuses {
     }
 }
 
+/// Statuses, to be asked by each request: one look at one bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusSet([u64; 8]);
+
+impl StatusSet {
+    /// All of `statuses`.
+    pub fn new<'s>(statuses: impl IntoIterator<Item = &'s Statuses>) -> Self {
+        let mut set = Self::default();
+        for status in statuses.into_iter().flat_map(|statuses| statuses.0.clone()) {
+            let (word, bit) = Self::place(status);
+            if let Some(word) = set.0.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        set
+    }
+
+    /// Whether `status` is one of them.
+    pub fn contains(&self, status: u16) -> bool {
+        let (word, bit) = Self::place(status);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// 100 to 599 are 500 bits.
+    fn place(status: u16) -> (usize, u64) {
+        let at = usize::from(status.wrapping_sub(100));
+        (at / 64, 1 << (at % 64))
+    }
+}
+
 /// What is wrong with a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a status; write 204 or 200-299")]
@@ -96,5 +126,12 @@ mod tests {
         for text in ["", "2xx", "299-200", "99", "600", "200-"] {
             assert!(text.parse::<Statuses>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_set_holds_what_it_was_given_and_nothing_else() {
+        let set = StatusSet::new(&[Statuses::new(100, 100), Statuses::new(502, 504), Statuses::new(599, 599)]);
+        let held: Vec<u16> = (0..=999).filter(|status| set.contains(*status)).collect();
+        assert_eq!(held, [100, 502, 503, 504, 599]);
     }
 }

@@ -2,20 +2,22 @@
 
 use super::{HealthConfig, config::ProbeConfig, health::Thresholds};
 use crate::types::{Span, Statuses};
-use http::{HeaderValue, header};
+use ::http::{HeaderValue, header};
 use pingora::{
     ErrorType as Type,
+    connectors::{TransportConnector, http},
     http::RequestHeader,
-    lb::{
-        Backend,
-        health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck},
-    },
-    prelude::Error,
+    prelude::{Error, HttpPeer, Result},
+    protocols::http::client::HttpSession as Exchange,
 };
 use std::{
+    fmt,
     net::SocketAddr,
     time::{Duration, Instant},
 };
+
+/// Bytes of an answer that are searched for `contains`.
+const MOST_BODY: usize = 64 * 1024;
 
 /// Shortest time between two probes of an endpoint: more would be load, not knowledge.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -26,6 +28,7 @@ pub(super) struct ProbeSettings {
     pub(super) kind: ProbeConfig,
     path: Box<str>,
     expect: Box<[Statuses]>,
+    contains: Option<Box<str>>,
     pub(super) interval: Duration,
     timeout: Duration,
     pub(super) thresholds: Thresholds,
@@ -52,6 +55,7 @@ impl ProbeSettings {
                 Some(list) if !list.is_empty() => list.iter().cloned().collect(),
                 _ => Box::new([Statuses::new(200, 299)]),
             },
+            contains: own.contains.as_deref().or(general.contains.as_deref()).map(Into::into),
             interval,
             timeout: span(own.timeout, general.timeout, 5).max(Duration::from_millis(1)),
             thresholds: Thresholds {
@@ -62,64 +66,108 @@ impl ProbeSettings {
     }
 }
 
+/// Makes the connections of all probes. Nothing is ever given back to it, so that every connection is new.
+pub(super) struct Connectors {
+    http: http::Connector,
+    tcp: TransportConnector,
+}
+
+impl Default for Connectors {
+    fn default() -> Self {
+        Self { http: http::Connector::new(None), tcp: TransportConnector::new(None) }
+    }
+}
+
+impl fmt::Debug for Connectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connectors")
+    }
+}
+
 /// A way to look at one endpoint, made ready.
 pub(super) struct Probe {
-    check: Box<dyn HealthCheck + Send + Sync>,
-    target: Backend,
+    peer: HttpPeer,
+    /// What is asked; `None`: a connection is enough.
+    request: Option<RequestHeader>,
+    expect: Box<[Statuses]>,
+    contains: Option<Box<str>>,
     timeout: Duration,
 }
 
 impl Probe {
     /// `None` where the settings ask for no probes. `host`: what the service expects as `Host`.
     pub(super) fn build(settings: &ProbeSettings, address: SocketAddr, host: Option<&HeaderValue>) -> Option<Self> {
-        let check: Box<dyn HealthCheck + Send + Sync> = match settings.kind {
+        let request = match settings.kind {
             ProbeConfig::Off => return None,
-            ProbeConfig::Tcp => {
-                let mut check = TcpHealthCheck::new();
-                check.peer_template.options.connection_timeout = Some(settings.timeout);
-                check
-            }
-            ProbeConfig::Http => Box::new(http_check(settings, address, host)?),
+            ProbeConfig::Tcp => None,
+            ProbeConfig::Http => Some(request(settings, address, host)?),
         };
-        Some(Self { check, target: Backend::new(&address.to_string()).ok()?, timeout: settings.timeout })
+        let mut peer = HttpPeer::new(address, false, String::new());
+        peer.options.connection_timeout = Some(settings.timeout);
+        peer.options.read_timeout = Some(settings.timeout);
+        let (expect, contains) = (settings.expect.clone(), settings.contains.clone());
+        Some(Self { peer, request, expect, contains, timeout: settings.timeout })
     }
 
-    /// How long the endpoint took to answer well, or why it did not.
-    pub(super) async fn run(&self) -> Result<Duration, &'static str> {
+    /// How long the endpoint took to answer well, or why it did not. Each probe has a connection of its own: an old one
+    /// would hide that no new one comes about.
+    pub(super) async fn run(&self, connectors: &Connectors) -> Result<Duration, &'static str> {
         let begun = Instant::now();
         // pingora's own limits are per read; this one is for all of it.
-        match tokio::time::timeout(self.timeout, self.check.check(&self.target)).await {
+        match tokio::time::timeout(self.timeout, self.look(connectors)).await {
             Err(_) => Err("timeout"),
             Ok(Err(error)) => Err(reason(&error)),
             Ok(Ok(())) => Ok(begun.elapsed()),
         }
     }
+
+    async fn look(&self, connectors: &Connectors) -> Result<()> {
+        let Some(request) = &self.request else {
+            return connectors.tcp.new_stream(&self.peer).await.map(drop);
+        };
+        let (mut exchange, _) = connectors.http.get_http_session(&self.peer).await?;
+        exchange.set_read_timeout(Some(self.timeout));
+        exchange.write_request_header(Box::new(request.clone())).await?;
+        exchange.finish_request_body().await?;
+        exchange.read_response_header().await?;
+        let status = exchange.response_header().map_or(0, |response| response.status.as_u16());
+        if !self.expect.iter().any(|statuses| statuses.contains(status)) {
+            return Err(Error::new(Type::CustomCode("status", status)));
+        }
+        match &self.contains {
+            Some(text) => find(text, &mut exchange).await,
+            None => Ok(()),
+        }
+    }
 }
 
-fn http_check(settings: &ProbeSettings, address: SocketAddr, host: Option<&HeaderValue>) -> Option<HttpHealthCheck> {
+/// Read the body until it holds `text`.
+async fn find(text: &str, exchange: &mut Exchange) -> Result<()> {
+    let mut body = Vec::new();
+    while body.len() < MOST_BODY
+        && let Some(piece) = exchange.read_response_body().await?
+    {
+        body.extend_from_slice(&piece);
+        if memchr::memmem::find(&body, text.as_bytes()).is_some() {
+            return Ok(());
+        }
+    }
+    Err(Error::new(Type::Custom("content")))
+}
+
+fn request(settings: &ProbeSettings, address: SocketAddr, host: Option<&HeaderValue>) -> Option<RequestHeader> {
     let host = host.and_then(|host| host.to_str().ok()).map_or_else(|| address.to_string(), str::to_owned);
-    let mut check = HttpHealthCheck::new(&host, false);
     let mut request = RequestHeader::build("GET", settings.path.as_bytes(), None).ok()?;
     request.insert_header(header::HOST, host).ok()?;
     request.insert_header(header::USER_AGENT, "edgeway-probe").ok()?;
     request.insert_header(header::CONNECTION, "close").ok()?;
-    check.req = request;
-    check.peer_template.options.connection_timeout = Some(settings.timeout);
-    check.peer_template.options.read_timeout = Some(settings.timeout);
-    let expect = settings.expect.clone();
-    check.validator = Some(Box::new(move |response| {
-        let status = response.status.as_u16();
-        match expect.iter().any(|statuses| statuses.contains(status)) {
-            true => Ok(()),
-            false => Err(Error::new(Type::CustomCode("status", status))),
-        }
-    }));
-    Some(check)
+    Some(request)
 }
 
 fn reason(error: &Error) -> &'static str {
     match error.etype() {
         Type::CustomCode(..) => "status",
+        Type::Custom(_) => "content",
         Type::ConnectTimedout | Type::ReadTimedout | Type::WriteTimedout => "timeout",
         Type::ConnectRefused | Type::ConnectNoRoute | Type::ConnectError | Type::SocketError | Type::BindError => {
             "connect"

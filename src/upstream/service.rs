@@ -1,79 +1,109 @@
 use super::{
-    EndpointConfig, HealthConfig, HostConfig, ServiceConfig, States,
-    address::Address,
-    balancer::{Balancer, Turn},
-    config::{BalancerConfig, ProbeConfig},
-    endpoint::{Attempt, Endpoint, Members, Tried},
+    BalancerConfig, HealthConfig, HostConfig, ServiceConfig, States,
+    address::Written,
+    balancer::Algorithm,
+    caller::HashOnConfig,
+    config::ProbeConfig,
+    endpoint::Endpoint,
     health::{Health, ServiceHealth},
+    members::Members,
     probe::ProbeSettings,
+    protection::{Protection, Rules},
+    resolver::Name,
+    states::Found,
+    sticky::Sticky,
 };
-use crate::types::{Pinned, ServiceId, Swap};
+use crate::{
+    resilience::{Mode, SlowStart},
+    types::{Clock, Moment, Pinned, ServiceId, Swap},
+};
 use pingora::upstreams::peer::HttpPeer;
 use std::{
+    collections::HashSet,
     fmt,
-    net::SocketAddr,
-    num::NonZeroU16,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    time::Duration,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
+use tokio::sync::Notify;
 
 /// A named set of interchangeable endpoints.
 pub struct Service {
     /// Its name in the file.
     pub id: ServiceId,
     log_name: Box<str>,
-    written: Box<[(Address, NonZeroU16)]>,
+    written: Box<[Written]>,
+    file: Option<Box<Path>>,
     host: HostConfig,
     idle_timeout: Duration,
-    balancer: BalancerConfig,
+    pub(super) algorithm: Algorithm,
+    pub(super) hash_on: Box<[HashOnConfig]>,
+    pub(super) sticky: Option<Sticky>,
+    pub(super) slow_start: SlowStart,
+    pub(super) panic_threshold: f64,
+    pub(super) zone: Option<Box<str>>,
     pub(super) probe: ProbeSettings,
+    pub(super) rules: Rules,
+    /// Whether the balancer or a limit asks how many requests an endpoint has.
+    pub(super) counts_in_flight: bool,
+    /// Whether the balancer asks how long endpoints take.
+    pub(super) learns_latency: bool,
+    pub(super) protection: Arc<Protection>,
+    pub(super) learned: Arc<Notify>,
+    clock: Clock,
     members: Swap<Members>,
-    /// Nothing is known but names that nobody could resolve.
+    /// Nothing is known but names that have no address.
     unresolvable: AtomicBool,
 }
 
-/// Nobody to send to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the service has no endpoint that was not asked")]
-pub struct NoEndpoint;
+/// What services have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Common<'c> {
+    /// `health:` at the top level.
+    pub health: &'c HealthConfig,
+    /// `server.zone`.
+    pub zone: Option<&'c str>,
+}
 
 impl Service {
-    /// Compile one service. What is known about its endpoints is found in `states`.
+    /// Compile one service. What is known about it and its endpoints is found in `states`.
     ///
     /// # Errors
     /// Everything that is wrong with the section, each with a JSON pointer below it.
     pub fn build(
         id: ServiceId,
         config: &ServiceConfig,
-        health: &HealthConfig,
+        common: Common<'_>,
         states: &States,
     ) -> Result<Self, Vec<(String, String)>> {
-        let mut problems = Vec::new();
-        let mut written = Vec::new();
-        for (at, endpoint) in config.endpoints.iter().enumerate() {
-            let (text, weight, key) = match endpoint {
-                EndpointConfig::Address(text) => (text, NonZeroU16::MIN, ""),
-                EndpointConfig::Weighted(weighted) => (&weighted.address, weighted.weight, "/address"),
-            };
-            match Address::parse(text) {
-                Ok(address) => written.push((address, weight)),
-                Err(reason) => problems.push((format!("/endpoints/{at}{key}"), reason)),
-            }
-        }
-        let probe = ProbeSettings::build(health, &config.health);
-        let probe = probe.map_err(|(key, reason)| problems.push((format!("/health/{key}"), reason)));
-        let (Ok(probe), true) = (probe, problems.is_empty()) else { return Err(problems) };
-        let empty = Members { endpoints: Box::new([]), balancer: Balancer::build(config.balancer, &[]) };
+        let Parts { written, probe, sticky } = Parts::read(config, common)?;
+        let algorithm = algorithm(config.balancer);
+        let rules = Rules::build(config);
         let service = Self {
             log_name: config.log_name.as_deref().unwrap_or(id.as_str()).into(),
-            id,
-            written: written.into(),
+            written,
+            file: config.endpoints_file.as_deref().map(|path| Path::new(path).into()),
             host: config.host,
             idle_timeout: config.idle_timeout.get(),
-            balancer: config.balancer,
+            hash_on: config.hash_on.iter().cloned().collect(),
+            sticky,
+            slow_start: SlowStart { duration: config.slow_start.get() },
+            panic_threshold: config.panic_threshold.get(),
+            zone: common.zone.map(Into::into),
             probe,
-            members: Swap::new(empty),
+            counts_in_flight: asks_for_load(algorithm) || rules.per_endpoint.is_some(),
+            learns_latency: algorithm == Algorithm::Ewma,
+            rules,
+            algorithm,
+            protection: states.service(&id),
+            learned: states.learned.clone(),
+            clock: states.clock,
+            members: Swap::new(Members::nobody(algorithm)),
             unresolvable: AtomicBool::new(false),
+            id,
         };
         service.refresh(states);
         Ok(service)
@@ -84,19 +114,9 @@ impl Service {
         &self.log_name
     }
 
-    /// Choose an endpoint for one attempt, none of those in `tried`: one that is not known to be ill; where there is
-    /// none, any. A probe may be wrong or late, and a refused connection costs less than a refused request.
-    ///
-    /// # Errors
-    /// There is none that was not tried.
-    pub fn pick(&self, tried: &Tried) -> Result<Attempt, NoEndpoint> {
-        let members = self.members.pin();
-        let at = |index: usize| members.endpoints.get(index).filter(|endpoint| !tried.contains(endpoint));
-        let well = |endpoint: &Endpoint| self.health_of(endpoint) != Health::Unhealthy;
-        let turn = if tried.is_empty() { Turn::Next } else { Turn::Same };
-        let chosen = members.balancer.pick(turn, |index| at(index).is_some_and(well));
-        let chosen = chosen.or_else(|| members.balancer.pick(Turn::Same, |index| at(index).is_some()));
-        chosen.map(|index| Attempt::new(members, index)).ok_or(NoEndpoint)
+    /// An instant as its state machines count time.
+    pub fn moment(&self, instant: Instant) -> Moment {
+        self.clock.at(instant)
     }
 
     /// What its probes say of one endpoint; where there are none (any more), nothing is known against it.
@@ -104,12 +124,11 @@ impl Service {
         if self.probe.kind == ProbeConfig::Off { Health::Healthy } else { endpoint.state.health.status() }
     }
 
-    /// Whether there is an endpoint that was not tried.
-    pub fn has_other(&self, tried: &Tried) -> bool {
-        self.members.pin().endpoints.iter().any(|endpoint| !tried.contains(endpoint))
+    pub(super) fn is_not_ill(&self, endpoint: &Endpoint) -> bool {
+        self.health_of(endpoint) != Health::Unhealthy
     }
 
-    /// What its probes say, as one word.
+    /// What its probes and its requests say, as one word.
     pub fn health(&self) -> ServiceHealth {
         let members = self.members.pin();
         let of = |status| ServiceHealth { status, response_time: None, error: None };
@@ -119,66 +138,147 @@ impl Service {
                 false => of(Health::Unknown),
             };
         }
-        let found = members.endpoints.iter().map(|endpoint| &endpoint.state.health);
-        let with =
-            |wanted: Health| found.clone().find(|health| health.status() == wanted).map(|health| health.record());
-        if self.probe.kind == ProbeConfig::Off {
-            return of(Health::Healthy);
+        if self.is_open() {
+            return ServiceHealth { error: Some("circuit_open"), ..of(Health::Unhealthy) };
         }
+        let with = |wanted: Health| {
+            let found = members.endpoints.iter().filter(|endpoint| self.health_of(endpoint) == wanted);
+            found.clone().find(|endpoint| self.is_well(endpoint)).or_else(|| found.clone().next())
+        };
+        let record = |endpoint: &Endpoint| endpoint.state.health.record();
         match (with(Health::Healthy), with(Health::Unknown), with(Health::Unhealthy)) {
-            (Some(record), ..) => ServiceHealth { response_time: record.response_time, ..of(Health::Healthy) },
-            (None, None, Some(record)) => ServiceHealth { error: record.error, ..of(Health::Unhealthy) },
-            _ => of(Health::Unknown),
+            (Some(well), ..) if self.is_well(well) => {
+                ServiceHealth { response_time: record(well).response_time, ..of(Health::Healthy) }
+            }
+            (_, Some(unknown), _) if self.is_well(unknown) => of(Health::Unknown),
+            (None, None, Some(ill)) => ServiceHealth { error: record(ill).error, ..of(Health::Unhealthy) },
+            _ => ServiceHealth { error: Some("ejected"), ..of(Health::Unhealthy) },
         }
     }
 
-    /// The names that have to be resolved again and again.
-    pub(super) fn names(&self) -> impl Iterator<Item = &Address> {
-        self.written.iter().map(|(address, _)| address).filter(|address| address.fixed.is_none())
+    /// What has to be resolved again and again.
+    pub(super) fn names(&self, states: &States) -> Vec<Name> {
+        self.entries(states).iter().filter_map(|entry| entry.address.name()).collect()
+    }
+
+    /// The file of endpoints that has to be looked at.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     pub(super) fn members(&self) -> Pinned<Members> {
         self.members.pin()
     }
 
-    /// Take over what is known about its names. Membership is state, not configuration: built whole and swapped.
-    pub(super) fn refresh(&self, states: &States) {
-        let mut wanted: Vec<(SocketAddr, &Address, NonZeroU16)> = Vec::new();
-        for (address, weight) in &self.written {
-            let found =
-                address.fixed.map(|fixed| vec![fixed]).or_else(|| states.addresses(address).map(|all| all.to_vec()));
-            for one in found.unwrap_or_default() {
-                // Two names of one address are one endpoint.
-                if !wanted.iter().any(|(known, ..)| *known == one) {
-                    wanted.push((one, address, *weight));
-                }
-            }
-        }
-        let names = || self.names().all(|name| states.is_unresolvable(name));
-        self.unresolvable.store(wanted.is_empty() && names(), Relaxed);
-        let same = |known: &Endpoint, (address, ..): &(SocketAddr, &Address, NonZeroU16)| known.address == *address;
-        let members = self.members.pin();
-        if members.endpoints.len() == wanted.len() && members.endpoints.iter().zip(&wanted).all(|(a, b)| same(a, b)) {
-            return;
-        }
-        let endpoint = |(address, written, weight)| self.endpoint(address, written, weight, states);
-        let endpoints: Box<[Endpoint]> = wanted.into_iter().map(endpoint).collect();
-        let balancer = Balancer::build(self.balancer, &endpoints);
-        self.members.store(Members { endpoints, balancer });
+    /// What the configuration and the file say.
+    fn entries(&self, states: &States) -> Vec<Written> {
+        let in_file = self.file.as_deref().and_then(|path| states.files.entries(path));
+        self.written.iter().chain(in_file.iter().flat_map(|list| list.iter())).cloned().collect()
     }
 
-    fn endpoint(&self, address: SocketAddr, written: &Address, weight: NonZeroU16, states: &States) -> Endpoint {
+    /// Take over what is known about names and the file. Membership is state, not configuration: built whole and
+    /// swapped.
+    pub(super) fn refresh(&self, states: &States) {
+        let entries = self.entries(states);
+        let found = entries.iter().map(|entry| (entry, states.addresses(&entry.address).unwrap_or_default()));
+        let mut wanted: Vec<(Found, &Written)> =
+            found.flat_map(|(entry, found)| found.into_iter().map(move |one| (one, entry))).collect();
+        // Two names of one address are one endpoint; the first in the file counts.
+        let mut known = HashSet::new();
+        wanted.retain(|(found, _)| known.insert(found.address));
+        let nothing = || entries.iter().all(|entry| states.is_unresolvable(&entry.address));
+        self.unresolvable.store(wanted.is_empty() && nothing(), Relaxed);
+        let endpoints: Arc<[Endpoint]> =
+            wanted.into_iter().map(|(found, entry)| self.endpoint(found, entry, states)).collect();
+        let members = self.members.pin();
+        let same = members.endpoints.len() == endpoints.len()
+            && members.endpoints.iter().zip(endpoints.iter()).all(|(one, other)| one.is_same(other));
+        if !same {
+            self.members.store(Members::build(self, endpoints, self.clock.now()));
+        }
+    }
+
+    /// Take over what was learned about the endpoints there are.
+    pub(super) fn look_again(&self) {
+        let now = self.clock.now();
+        let members = self.members.pin();
+        let enforced = self.rules.ejection.mode == Mode::Enforce;
+        let is_back = |endpoint: &&Endpoint| {
+            let ejection = &endpoint.state.ejection;
+            // Who was ejected before that was switched off comes back too.
+            let was_out = ejection.is_ejected();
+            let came_back = ejection.over(now) || (!enforced && was_out && ejection.reset(now));
+            was_out && came_back
+        };
+        for endpoint in members.endpoints.iter().filter(is_back) {
+            endpoint.state.came_back(now);
+            log::info!("{} {} is no longer ejected", self.id, endpoint.text);
+        }
+        if let Some(planned) = members.planned_anew(self, now) {
+            self.members.store(planned);
+        }
+    }
+
+    fn endpoint(&self, found: Found, written: &Written, states: &States) -> Endpoint {
+        let Found { address, weight, priority } = found;
         let mut peer = HttpPeer::new(address, false, String::new());
         peer.options.idle_timeout = Some(self.idle_timeout);
         Endpoint {
             address,
             text: address.to_string().into(),
             peer,
-            weight,
-            host: if self.host == HostConfig::Upstream { written.host_header() } else { None },
+            weight: u32::from(weight) * u32::from(written.weight.get()),
+            priority: (u32::from(written.priority) << 16) + u32::from(priority),
+            zone: written.zone.clone(),
+            host: if self.host == HostConfig::Upstream { written.address.host_header() } else { None },
+            ticket: self.sticky.as_ref().and_then(|sticky| sticky.ticket(self.id.as_str(), address)),
             state: states.endpoint(&self.id, address),
         }
     }
+}
+
+/// What can be wrong with a section.
+struct Parts {
+    written: Box<[Written]>,
+    probe: ProbeSettings,
+    sticky: Option<Sticky>,
+}
+
+impl Parts {
+    fn read(config: &ServiceConfig, common: Common<'_>) -> Result<Self, Vec<(String, String)>> {
+        let mut problems = Vec::new();
+        let mut written = Vec::new();
+        for (at, endpoint) in config.endpoints.iter().enumerate() {
+            match Written::read(endpoint) {
+                Ok(entry) => written.push(entry),
+                Err((key, reason)) => problems.push((format!("/endpoints/{at}{key}"), reason)),
+            }
+        }
+        let probe = ProbeSettings::build(common.health, &config.health);
+        let probe = probe.map_err(|(key, reason)| problems.push((format!("/health/{key}"), reason)));
+        let sticky = config.sticky.as_ref().map(Sticky::build).transpose();
+        let sticky = sticky.map_err(|(key, reason)| problems.push((format!("/sticky/{key}"), reason)));
+        problems.extend(super::contradictions(config));
+        match (probe, sticky) {
+            (Ok(probe), Ok(sticky)) if problems.is_empty() => Ok(Self { written: written.into(), probe, sticky }),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn algorithm(config: BalancerConfig) -> Algorithm {
+    match config {
+        BalancerConfig::RoundRobin => Algorithm::RoundRobin,
+        BalancerConfig::LeastRequest => Algorithm::LeastRequest,
+        BalancerConfig::Ewma => Algorithm::Ewma,
+        BalancerConfig::ConsistentHash => Algorithm::ConsistentHash,
+        BalancerConfig::Random => Algorithm::Random,
+    }
+}
+
+/// Whether it goes by requests in flight.
+fn asks_for_load(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::LeastRequest | Algorithm::Ewma | Algorithm::ConsistentHash)
 }
 
 impl fmt::Debug for Service {

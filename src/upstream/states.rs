@@ -1,30 +1,39 @@
-use super::{address::Address, endpoint::EndpointState, health::EndpointHealth};
-use crate::types::ServiceId;
+use super::{address::Address, endpoint::EndpointState, files::Files, names::Names, protection::Protection};
+use crate::types::{Clock, ServiceId};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
+    fmt,
     net::SocketAddr,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
+use tokio::sync::Notify;
 
-/// What is learned about endpoints. Survives reloads; touched only while members are built and by the watch.
-#[derive(Debug, Default)]
-pub struct States {
+/// What is learned about services, endpoints and names. Survives reloads; touched only while members are built and by
+/// the watch. Cloning it is cheap and shares it.
+#[derive(Clone, Default)]
+pub struct States(Arc<Known>);
+
+/// The same, behind one count.
+#[derive(Default)]
+pub struct Known {
     endpoints: Mutex<HashMap<(ServiceId, SocketAddr), Arc<EndpointState>>>,
-    names: Mutex<HashMap<Address, Answer>>,
+    services: Mutex<HashMap<ServiceId, Arc<Protection>>>,
     last_id: AtomicU32,
-}
-
-/// What the last questions for a name brought.
-#[derive(Clone, Debug)]
-enum Answer {
-    /// The last good answer, whether or not the last question was answered.
-    Known(Arc<[SocketAddr]>),
-    /// Asked, and never answered.
-    Failed,
+    /// The answers for names.
+    pub(super) names: Arc<Names>,
+    /// What stands in files of endpoints.
+    pub(super) files: Files,
+    /// Endpoints came or left: the watch looks at once who there is.
+    pub(super) moved: Arc<Notify>,
+    /// Something was learned about those there are: the watch plans anew at once.
+    pub(super) learned: Arc<Notify>,
+    /// Where moments come from; none of them is moved by a step of the wall clock.
+    pub(super) clock: Clock,
 }
 
 impl States {
@@ -32,46 +41,67 @@ impl States {
     pub(super) fn endpoint(&self, service: &ServiceId, address: SocketAddr) -> Arc<EndpointState> {
         let new = || {
             let id = self.last_id.fetch_add(1, Relaxed).wrapping_add(1).max(1);
-            Arc::new(EndpointState { id, health: EndpointHealth::default() })
+            Arc::new(EndpointState::new(id, self.clock.now()))
         };
         self.endpoints.lock().entry((service.clone(), address)).or_insert_with(new).clone()
     }
 
-    /// The last good answer for a name.
-    pub(super) fn addresses(&self, name: &Address) -> Option<Arc<[SocketAddr]>> {
-        match self.names.lock().get(name) {
-            Some(Answer::Known(addresses)) => Some(addresses.clone()),
-            _ => None,
+    /// The state of one service, new where it is not known.
+    pub(super) fn service(&self, service: &ServiceId) -> Arc<Protection> {
+        self.services.lock().entry(service.clone()).or_default().clone()
+    }
+
+    /// The addresses of one entry with weight and priority, as far as DNS has told; `None`: it has not.
+    pub(super) fn addresses(&self, address: &Address) -> Option<Vec<Found>> {
+        if let Some(fixed) = address.fixed {
+            return Some(vec![Found { address: fixed, weight: 1, priority: 0 }]);
         }
-    }
-
-    /// Whether a name was asked for and has never been answered.
-    pub(super) fn is_unresolvable(&self, name: &Address) -> bool {
-        matches!(self.names.lock().get(name), Some(Answer::Failed))
-    }
-
-    /// A question for a name came back; `None`: it failed.
-    pub(super) fn answered(&self, name: Address, answer: Option<Vec<SocketAddr>>) {
-        let mut names = self.names.lock();
-        let known = names.get(&name);
-        let new = match (answer, known) {
-            (Some(addresses), Some(Answer::Known(same))) if **same == *addresses => return,
-            (Some(addresses), _) => Answer::Known(addresses.into()),
-            (None, Some(_)) => return,
-            (None, None) => Answer::Failed,
+        let records = self.names.records(&address.name()?)?;
+        let found = |record: &super::resolver::Record| Found {
+            address: SocketAddr::new(record.address, record.port.unwrap_or(address.port)),
+            weight: record.weight.max(1),
+            priority: record.priority,
         };
-        match &new {
-            Answer::Known(addresses) => log::info!("{}:{} is {addresses:?}", name.host, name.port),
-            Answer::Failed => {
-                log::warn!("{}:{} cannot be resolved; asking again every few seconds", name.host, name.port)
-            }
-        }
-        names.insert(name, new);
+        Some(records.iter().map(found).collect())
     }
 
-    /// Forget what no snapshot names any more. `in_use`: the names that one still does.
-    pub(super) fn forget_unused(&self, in_use: &[Address]) {
+    /// Whether a name was asked for, and has no address now.
+    pub(super) fn is_unresolvable(&self, address: &Address) -> bool {
+        address.name().is_some_and(|name| self.names.is_unresolvable(&name))
+    }
+
+    /// Forget what no snapshot names any more.
+    pub(super) fn forget_unused(&self) {
         self.endpoints.lock().retain(|_, state| Arc::strong_count(state) > 1);
-        self.names.lock().retain(|name, _| in_use.contains(name));
+        self.services.lock().retain(|_, state| Arc::strong_count(state) > 1);
+    }
+}
+
+/// One address behind an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) address: SocketAddr,
+    /// Relative to the others of the same entry.
+    pub(super) weight: u16,
+    pub(super) priority: u16,
+}
+
+impl Deref for States {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.0
+    }
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "States({} endpoints)", self.endpoints.lock().len())
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Known")
     }
 }

@@ -358,7 +358,10 @@ fn the_page_and_a_scrape_name_the_same_metrics() {
     // Those of Redis are there where a limit is counted in one, whether or not it answers.
     let shared =
         format!("redis: {{ host: 127.0.0.1, port: {} }}\nlimits: {{ requests: 100, mode: exact }}\n", closed_port());
-    let sections = format!("{shared}services: {{ s: {{ endpoints: [{:?}] }} }}\n{ROUTES}", upstream.url());
+    // And those of names, balancers and limits where there are some.
+    let named = format!("http://localhost:{}", upstream.address.port());
+    let limited = "balancer: least_request, concurrency: { max: 100 }";
+    let sections = format!("{shared}services: {{ s: {{ endpoints: [{named:?}], {limited} }} }}\n{ROUTES}");
     let gateway = Gateway::start(&sections);
     assert_eq!(gateway.get("/x/1", &[]).status, 200);
     becomes(&gateway, &requests("GET", "all", "s", 200), 1.0);

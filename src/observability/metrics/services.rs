@@ -16,7 +16,11 @@ pub enum Outcome {
     Timeout,
     /// The connection ended before a response header came.
     Died,
-    /// Neither: the caller left, its body was too large, the answer could not be read.
+    /// So did one that had served before: it may have died of age.
+    DiedOnReused,
+    /// The answer could not be read, or had two meanings.
+    Unusable,
+    /// Neither: the caller left, its body was too large.
     Other,
 }
 
@@ -28,7 +32,15 @@ pub struct ServiceMetrics {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] = [Self::Answered, Self::ConnectFailed, Self::Timeout, Self::Died, Self::Other];
+    const ALL: [Self; 7] = [
+        Self::Answered,
+        Self::ConnectFailed,
+        Self::Timeout,
+        Self::Died,
+        Self::DiedOnReused,
+        Self::Unusable,
+        Self::Other,
+    ];
 
     fn word(self) -> &'static str {
         match self {
@@ -36,6 +48,8 @@ impl Outcome {
             Self::ConnectFailed => "connect_failed",
             Self::Timeout => "timeout",
             Self::Died => "died",
+            Self::DiedOnReused => "died_on_reused",
+            Self::Unusable => "unusable",
             Self::Other => "other",
         }
     }

@@ -1,6 +1,7 @@
 //! What the tests need to drive the real binary: a gateway in a folder of its own, recording services, a client.
 
 pub mod corpus;
+mod dns;
 mod gateway;
 mod http;
 pub mod http2;
@@ -9,6 +10,7 @@ mod redis;
 mod token;
 mod upstream;
 
+pub use dns::{Dns, Failure};
 pub use gateway::{Gateway, Outcome, binary, edgeway};
 pub use http::{Client, Response};
 pub use recorder::{Recorder, Seen};
