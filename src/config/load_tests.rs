@@ -207,7 +207,7 @@ fn values_of_the_wrong_shape_are_answered_with_the_right_one() {
             "services: { s: { endpoints: [{ adress: a, address: b }] } }",
             "1:32: services.s.endpoints[0].adress: unknown key; did you mean \"address\"?",
         ),
-        ("services: { s: {} }", "1:13: services.s: key \"endpoints\" is missing; add it"),
+        ("services: { s: {} }", "1:13: services.s: no endpoint; add endpoints, or endpoints_file"),
         (
             "services: { \"a b\": { endpoints: \"a:1\" } }",
             "1:13: services.a b: not a name; use letters, digits, -, _ and ., up to 64",
@@ -217,7 +217,7 @@ fn values_of_the_wrong_shape_are_answered_with_the_right_one() {
         (
             "hello",
             "1:1: file: this text does not fit here; write keys with values, of server, listeners, log, admin, redis, \
-                   own, auth, cors, limits, max_body, timeouts, health, services, routes",
+                   own, auth, cors, limits, max_body, timeouts, health, dns, services, routes",
         ),
     ] {
         check(text, &[&format!("f.yaml:{said}")]);

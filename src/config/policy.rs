@@ -54,10 +54,12 @@ pub(super) fn findings(config: &Config, sources: &SourceMap) -> Findings {
     found
 }
 
-/// The HS secrets and the admin token with their places. A file that cannot be read is the authenticator's to report.
+/// The HS secrets, the admin token and those of sticky cookies with their places. A file that cannot be read is the authenticator's to report.
 fn secrets(config: &Config) -> Vec<(String, Cow<'_, str>)> {
     let mut found: Vec<(String, Cow<'_, str>)> = Vec::new();
     found.extend(config.admin.token.iter().map(|token| ("/admin/token".to_owned(), token.expose().into())));
+    let sticky = config.services.iter().filter_map(|(id, service)| Some((id, service.sticky.as_ref()?)));
+    found.extend(sticky.map(|(id, sticky)| (format!("/services/{id}/sticky/secret"), sticky.secret.expose().into())));
     let Some(jwt) = &config.auth.jwt else { return found };
     let here = |key: &str| format!("/auth/jwt/{key}");
     found.extend(jwt.secret.iter().map(|secret| (here("secret"), secret.expose().into())));

@@ -29,11 +29,9 @@ impl RequestCtx {
         }
         let told = response.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let told = told.and_then(|text| retry_after(text, SystemTime::now())).unwrap_or_default();
-        // Whoever decides must know that this one is over.
+        // Before the decision, which may ask another service.
+        self.attempt_ended(Outcome::Answered, Some(response.status));
         self.attempts.unwanted = self.decide(session, Failure::Status, told) != Retry::No;
-        if self.attempts.unwanted {
-            self.attempt_ended(Outcome::Answered, Some(response.status));
-        }
         self.attempts.unwanted
     }
 

@@ -19,6 +19,9 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// What a failure counts for who goes by latency: a quick refusal must not make an endpoint the quickest of all.
+const FAILURE_COSTS: Duration = Duration::from_secs(1);
+
 /// What is known about a service. Outlives every snapshot that names it.
 #[derive(Debug, Default)]
 pub(super) struct Protection {
@@ -287,6 +290,9 @@ impl Service {
 
     fn endpoint_failed(&self, attempt: &Attempt, now: Moment) -> Option<Observed> {
         let endpoint = attempt.endpoint()?;
+        if self.learns_latency {
+            endpoint.state.load.answered(FAILURE_COSTS, now);
+        }
         let settings = &self.rules.ejection;
         let mut one_at_a_time = None;
         let may = || {

@@ -93,7 +93,9 @@ impl Service {
     /// Whether its breaker refuses requests.
     pub(super) fn is_open(&self) -> bool {
         let status = || self.protection.breaker.status(self.moment(Instant::now()));
-        self.rules.breaker.mode == Mode::Enforce && matches!(status(), BreakerStatus::Open { .. })
+        // Where its time is over the next request is a trial, and nothing is known against the service.
+        let refuses = |status| matches!(status, BreakerStatus::Open { for_another } if !for_another.is_zero());
+        self.rules.breaker.mode == Mode::Enforce && refuses(status())
     }
 }
 
