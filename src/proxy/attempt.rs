@@ -2,7 +2,7 @@
 //!
 //! How long each may take is in `waiting.rs`, what becomes of it in `outcome.rs`.
 
-use super::{Rejection, TimeoutKind, ctx::RequestCtx, strict::asks_for_websocket, waiting::has_arrived};
+use super::{Rejection, TimeoutKind, ctx::RequestCtx, strict::asks_for_websocket};
 use crate::{
     observability::metrics::Outcome,
     resilience::Permit,
@@ -38,6 +38,8 @@ pub(super) struct Attempts {
     pub(super) waited: bool,
     /// The service cannot, and another one is asked.
     in_fallback: bool,
+    /// The request asks for another protocol.
+    pub(super) tunnel: bool,
     /// The final header came.
     pub(super) answered: bool,
     /// Its status.
@@ -85,7 +87,8 @@ impl RequestCtx {
     pub(super) async fn begin_attempt(&mut self, session: &mut Session) -> Result<HttpPeer, Rejection> {
         let timeouts = self.route().map(|route| route.timeouts).ok_or(Rejection::Internal)?;
         let mut now = Instant::now();
-        if has_arrived(session) {
+        self.attempts.tunnel = asks_for_websocket(session);
+        if self.has_arrived(session) {
             self.request_arrived(timeouts, now);
         }
         if let Some(pause) = self.attempts.pause.take() {
@@ -101,11 +104,13 @@ impl RequestCtx {
         // A tunnel takes its connection away for good. And pingora cuts it (`proxy_handle_upstream`) where the answer is
         // there before the end of the request's empty body was looked at: possible on a kept connection only, which may
         // belong to the poller of another thread.
-        let own = self.attempts.fresh || asks_for_websocket(session);
+        let own = self.attempts.fresh || self.attempts.tunnel;
         let peer = if own { attempt.fresh_peer() } else { attempt.peer() };
         let mut peer = peer.ok_or(NoEndpoint::Left)?;
         self.attempt_begins(attempt, now);
-        let left = self.time_left(Instant::now).unwrap_or(timeouts.connect);
+        // What was waited for may have taken all of it.
+        let later = if self.attempts.waited { Instant::now() } else { now };
+        let left = self.time_left(|| later).unwrap_or(timeouts.connect);
         if left.is_zero() {
             self.attempt_ended(Outcome::Timeout, None);
             return Err(Rejection::UpstreamTimeout(self.which_deadline()));

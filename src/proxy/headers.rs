@@ -3,7 +3,6 @@
 use super::{
     client::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO},
     ctx::RequestCtx,
-    strict,
 };
 use crate::{
     auth::{Identity, Protected},
@@ -49,7 +48,7 @@ pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Resu
         request.insert_header(header::HOST, host)?;
     }
     // Over whatever a caller or a proxy says: it is this gateway that waits.
-    if let Some(patience) = ctx.patience().filter(|_| !strict::is_websocket(request)) {
+    if let Some(patience) = ctx.patience() {
         request.insert_header(PATIENCE.as_str(), patience)?;
     }
     if let Some(path) = &ctx.rewritten {

@@ -1,6 +1,6 @@
 //! How long an attempt may take: what pingora measures, and what the guard of the caller's connection does.
 
-use super::{ctx::RequestCtx, strict::asks_for_websocket};
+use super::ctx::RequestCtx;
 use crate::{
     connection, observability::metrics::Outcome, resilience::Timeouts, runtime::milliseconds, upstream::Verdict,
 };
@@ -14,6 +14,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 impl RequestCtx {
+    /// Whether the caller has nothing more to send before the answer.
+    pub(super) fn has_arrived(&self, session: &mut Session) -> bool {
+        self.attempts.tunnel || session.as_downstream_mut().is_body_done()
+    }
+
     pub(super) fn set_timeouts(
         &mut self,
         peer: &mut HttpPeer,
@@ -27,7 +32,7 @@ impl RequestCtx {
         // A request that is all here leaves one thing to wait for, the answer, and the guard of the caller's connection
         // waits for that: one timer for a connection, where pingora makes one for each read and write.
         self.attempts.guarded =
-            has_arrived(session) && !asks_for_websocket(session) && connection::is_guarded(session.as_downstream());
+            !self.attempts.tunnel && self.has_arrived(session) && connection::is_guarded(session.as_downstream());
         if !self.attempts.guarded {
             peer.options.read_timeout = Some(timeouts.idle.max(timeouts.header()));
             peer.options.write_timeout = Some(timeouts.idle);
@@ -54,7 +59,7 @@ impl RequestCtx {
 
     /// What the service is told about how long it is waited for; a tunnel is no answer.
     pub(super) fn patience(&self) -> Option<HeaderValue> {
-        let route = self.route()?;
+        let route = self.route().filter(|_| !self.attempts.tunnel)?;
         if !self.attempts.waited && route.timeouts.total.is_none() {
             return Some(route.patience.clone());
         }
@@ -64,7 +69,7 @@ impl RequestCtx {
 
     /// The head goes out; where nothing follows it, the wait for the answer begins.
     pub(super) fn request_sent(&mut self, session: &mut Session) {
-        if has_arrived(session) {
+        if self.has_arrived(session) {
             self.await_answer(session);
         }
     }
@@ -177,9 +182,4 @@ fn is_stream(response: &ResponseHeader) -> bool {
     response.status == StatusCode::SWITCHING_PROTOCOLS
         || begins(kind(), "text/event-stream")
         || begins(kind(), "application/grpc")
-}
-
-/// Whether the caller has nothing more to send before the answer.
-pub(super) fn has_arrived(session: &mut Session) -> bool {
-    asks_for_websocket(session) || session.as_downstream_mut().is_body_done()
 }

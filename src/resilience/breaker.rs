@@ -127,6 +127,7 @@ pub enum Status {
 
 impl BreakerState {
     /// Whether a request may pass at `now`. Closed, this is one load.
+    #[inline]
     pub fn admit(&self, settings: &BreakerSettings, now: Moment) -> Admit {
         if settings.mode == Mode::Off {
             return Admit::Pass;
@@ -163,6 +164,7 @@ impl BreakerState {
     /// An attempt went well. An ordinary one is one load, and a store where there were failures.
     ///
     /// Counts only in the state that let it pass: an ordinary one while closed, a trial in its own half-open time.
+    #[inline]
     pub fn succeeded(&self, settings: &BreakerSettings, asked: Asked, now: Moment) -> Option<Change> {
         match asked {
             Asked::Ordinary => {

@@ -49,6 +49,7 @@ struct Record {
 
 impl EjectionState {
     /// An attempt went well. One load, and a store where there were failures.
+    #[inline]
     pub fn succeeded(&self) {
         // Read first: every attempt comes here, and a store would move the line between cores.
         if self.failures.load(Relaxed) != 0 {
@@ -88,6 +89,7 @@ impl EjectionState {
     }
 
     /// Whether the balancer should pass it over. One load, which does not look at the time: see [`EjectionState::over`].
+    #[inline]
     pub fn is_ejected(&self) -> bool {
         matches!(self.place(), Place::Out(_))
     }
@@ -140,6 +142,7 @@ impl EjectionState {
         self.record.lock().times
     }
 
+    #[inline]
     fn place(&self) -> Place {
         Place::unpack(self.place.load(Relaxed))
     }
@@ -180,6 +183,7 @@ impl Place {
         }
     }
 
+    #[inline]
     fn unpack(packed: u64) -> Self {
         match packed {
             Self::IN => Self::In,

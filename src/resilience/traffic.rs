@@ -50,6 +50,7 @@ pub struct Traffic(ThreadLocal<Box<Ring>>);
 
 impl Traffic {
     /// It happened once more, at `now`.
+    #[inline]
     pub fn count(&self, event: Event, now: Moment) {
         let ring = match self.0.get() {
             Some(ring) => ring,

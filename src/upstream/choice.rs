@@ -66,10 +66,12 @@ impl Service {
     }
 
     /// Whether requests should go there: no probe and no request speaks against it.
+    #[inline]
     pub(super) fn is_well(&self, endpoint: &Endpoint) -> bool {
         self.is_not_ill(endpoint) && !endpoint.state.ejection.is_ejected()
     }
 
+    #[inline]
     fn is_full(&self, endpoint: &Endpoint) -> bool {
         self.rules.per_endpoint.is_some_and(|most| endpoint.state.load.in_flight() >= most)
     }

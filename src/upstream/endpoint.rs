@@ -86,10 +86,12 @@ impl Tried {
         }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.first().is_none_or(|first| *first == 0)
     }
 
+    #[inline]
     pub(super) fn contains(&self, endpoint: &Endpoint) -> bool {
         // Most requests have tried none.
         !self.is_empty() && self.0.contains(&endpoint.state.id)
@@ -106,6 +108,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// Counted by whoever chooses or limits by that.
+    #[inline]
     pub(super) fn counted(members: Pinned<Members>, index: usize) -> Self {
         let attempt = Self { members, index, counted: true };
         attempt.endpoint().inspect(|endpoint| endpoint.state.load.begin());
@@ -114,10 +117,12 @@ impl Attempt {
     }
 
     /// Not counted, because nobody would look: threads share no line because of it.
+    #[inline]
     pub(super) fn uncounted(members: Pinned<Members>, index: usize) -> Self {
         Self { members, index, counted: false }
     }
 
+    #[inline]
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         self.members.endpoints.get(self.index)
     }

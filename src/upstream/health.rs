@@ -55,6 +55,7 @@ pub(super) struct Thresholds {
 }
 
 impl EndpointHealth {
+    #[inline]
     pub(super) fn status(&self) -> Health {
         match self.status.load(Relaxed) {
             1 => Health::Healthy,

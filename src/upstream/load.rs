@@ -25,16 +25,19 @@ pub(super) struct Load {
 
 impl Load {
     /// A request is sent to it. Each needs one [`Load::end`].
+    #[inline]
     pub(super) fn begin(&self) {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
     /// A request that began is over, however it ended.
+    #[inline]
     pub(super) fn end(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
     /// Requests that began and did not end.
+    #[inline]
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
     }
@@ -60,6 +63,7 @@ impl Load {
 
     /// What to expect of it in microseconds; 0: nothing is known. Falls while nothing is heard, so that what was slow
     /// is asked again some time.
+    #[inline]
     pub(super) fn cost(&self, now: Moment) -> f64 {
         self.average() * fading(now.0.saturating_sub(self.touched.load(Relaxed)))
     }
@@ -70,6 +74,7 @@ impl Load {
         (average > 0.0).then(|| Duration::from_micros(average as u64))
     }
 
+    #[inline]
     fn average(&self) -> f64 {
         f64::from_bits(self.average.load(Relaxed))
     }
@@ -77,6 +82,7 @@ impl Load {
 
 /// How much of an average is left after so many milliseconds: about exp(-elapsed / 10 s), without a library's exp. It
 /// is (1 + y + y²/2)^-32 with y = elapsed / 320 s: it only falls, never to 0, and is too high by 0.0003 at most.
+#[inline]
 fn fading(elapsed_millis: u64) -> f64 {
     const WHOLE: f64 = MEMORY * (1 << SQUARINGS) as f64;
     // At most 2 hours: higher powers would not be numbers.

@@ -115,15 +115,18 @@ impl Service {
     }
 
     /// An instant as its state machines count time.
+    #[inline]
     pub fn moment(&self, instant: Instant) -> Moment {
         self.clock.at(instant)
     }
 
     /// What its probes say of one endpoint; where there are none (any more), nothing is known against it.
+    #[inline]
     pub(super) fn health_of(&self, endpoint: &Endpoint) -> Health {
         if self.probe.kind == ProbeConfig::Off { Health::Healthy } else { endpoint.state.health.status() }
     }
 
+    #[inline]
     pub(super) fn is_not_ill(&self, endpoint: &Endpoint) -> bool {
         self.health_of(endpoint) != Health::Unhealthy
     }
@@ -166,6 +169,7 @@ impl Service {
         self.file.as_deref()
     }
 
+    #[inline]
     pub(super) fn members(&self) -> Pinned<Members> {
         self.members.pin()
     }

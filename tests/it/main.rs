@@ -30,6 +30,7 @@ mod lifecycle;
 mod limits;
 mod limits_redis;
 mod metrics;
+mod outages;
 mod own;
 mod paths;
 mod responses;
