@@ -21,6 +21,7 @@ mod cors;
 mod environment;
 mod environment_limits;
 mod errors;
+mod faults;
 mod headers;
 mod http1_corpus;
 mod http2;
