@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A folder of one's own may be given: CARGO_TARGET_DIR=/elsewhere make test
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup demo run test soak check lint doc deny bench bench-load bench-instructions bench-instructions-stages release release-test clean
+.PHONY: help setup demo run test soak check lint doc deny bench bench-load bench-balancers bench-instructions bench-instructions-stages release release-test clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-26s %s\n", $$1, $$2 }'
@@ -50,6 +50,10 @@ bench-load: setup ## CPU per request beside HAProxy, nginx and Envoy (ARGS='--qu
 	@benches/load/setup.sh $(TARGET)/bench-tools
 	$(if $(filter release,$(PROFILE)),@scripts/setup.sh release && scripts/release.sh $(TARGET),cargo build --profile $(PROFILE) --bin edgeway)
 	@benches/load/run.py --edgeway $(TARGET)/$(if $(filter release,$(PROFILE)),dist,$(if $(filter bench,$(PROFILE)),release,$(PROFILE)))/edgeway --tools $(TARGET)/bench-tools --json $(TARGET)/bench-load.json $(ARGS)
+
+bench-balancers: setup ## Latency of each balancer with one slow endpoint of three, under open-loop load (ARGS=--quick)
+	cargo build --release --bin edgeway
+	@benches/balancers/run.py --edgeway $(TARGET)/release/edgeway --json $(TARGET)/bench-balancers.json $(ARGS)
 
 bench-instructions: setup ## Instructions per request and stage, held against benches/instructions.toml (ARGS=--record)
 	@benches/load/setup.sh $(TARGET)/bench-tools count

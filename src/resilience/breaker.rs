@@ -127,7 +127,6 @@ pub enum Status {
 
 impl BreakerState {
     /// Whether a request may pass at `now`. Closed, this is one load.
-    #[inline]
     pub fn admit(&self, settings: &BreakerSettings, now: Moment) -> Admit {
         if settings.mode == Mode::Off {
             return Admit::Pass;
