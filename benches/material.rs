@@ -4,7 +4,6 @@ use edgeway::{
     auth::{AuthConfig, Authenticator, JwtConfig, MintClaims, Minter},
     observability::{Level, Line},
     routing::{MatchConfig, Pattern, Table},
-    upstream::{Common, HealthConfig, Service, ServiceConfig, States},
 };
 use http::header;
 use pingora::http::RequestHeader;
@@ -31,15 +30,6 @@ pub(crate) fn table(routes: usize) -> Table<usize> {
 /// The last template of such a table, so that no order could favour it.
 pub(crate) fn last_template(routes: usize) -> usize {
     (0..routes).rev().find(|index| index % 3 == 1).unwrap()
-}
-
-/// A service with so many endpoints.
-pub(crate) fn service(balancer: &str, endpoints: usize) -> Service {
-    let addresses: Vec<String> = (1..=endpoints).map(|last| format!("10.0.0.{last}:8001")).collect();
-    let config = json!({ "endpoints": addresses, "balancer": balancer });
-    let config: ServiceConfig = serde_json::from_value(config).unwrap();
-    let common = Common { health: &HealthConfig::default(), zone: None };
-    Service::build("members".into(), &config, common, &States::default()).unwrap()
 }
 
 /// The least that a request has.

@@ -12,7 +12,7 @@ use edgeway::{
     observability::AccessLog,
     proxy::{Word, speak_for},
     routing::{Found, Target},
-    upstream::{Caller, Tried},
+    upstream::{Caller, Common, HealthConfig, Service, ServiceConfig, States, Tried},
 };
 use std::{env, hint::black_box, io, process::ExitCode, time::Instant};
 
@@ -40,11 +40,20 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// A service with so many endpoints.
+fn service(balancer: &str, endpoints: usize) -> Service {
+    let addresses: Vec<String> = (1..=endpoints).map(|last| format!("10.0.0.{last}:8001")).collect();
+    let config = serde_json::json!({ "endpoints": addresses, "balancer": balancer });
+    let config: ServiceConfig = serde_json::from_value(config).unwrap();
+    let common = Common { health: &HealthConfig::default(), zone: None };
+    Service::build("members".into(), &config, common, &States::default()).unwrap()
+}
+
 /// `pick-ewma-100`: one of a hundred endpoints, with what an attempt counts.
 fn pick(name: &str, times: u32) {
     let mut words = name.split('-').skip(1);
     let (balancer, endpoints) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
-    let service = material::service(balancer, endpoints);
+    let service = service(balancer, endpoints);
     let head = material::head("/api/members/42");
     let caller =
         Caller { address: [192, 0, 2, 1].into(), consumer: Some("42"), path: head.uri.path(), headers: &head.headers };
