@@ -10,7 +10,7 @@ use crate::{
     limits::{Counters, Limit, LimitConfig, LimitsConfig},
     routing::{MatchConfig, Pattern, RedirectTo, Rewrite, RewriteConfig},
     types::{Secret, ServiceId},
-    upstream::{Common, HealthConfig, Service, ServiceConfig, States},
+    upstream::{Common, DnsConfig, HealthConfig, Service, ServiceConfig, States},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -25,6 +25,7 @@ pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
     sections.admin();
     sections.cors("/cors");
     sections.limits();
+    sections.dns();
     sections.services();
     for (index, route) in check::routes(&tree.value) {
         sections.route(&format!("/routes/{index}"), route);
@@ -93,6 +94,12 @@ impl Sections<'_> {
                     self.wrong(&format!("{here}/{at}/{}", error.key), error.reason);
                 }
             }
+        }
+    }
+
+    fn dns(&mut self) {
+        if let Some((key, reason)) = self.read::<DnsConfig>("/dns").and_then(|config| config.problem()) {
+            self.wrong(&format!("/dns/{key}"), reason);
         }
     }
 

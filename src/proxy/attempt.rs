@@ -4,14 +4,14 @@
 
 use super::{Rejection, TimeoutKind, ctx::RequestCtx, strict::asks_for_websocket};
 use crate::{
-    observability::metrics::Outcome,
     resilience::Permit,
-    runtime::{Fallback, ServiceIndex},
-    types::Reply,
+    runtime::Fallback,
+    types::{Moment, Reply},
     upstream::{Attempt, Caller, Leave, NoEndpoint, Observed, Service, Tried, Verdict},
 };
 use http::StatusCode;
 use pingora::{
+    http::RequestHeader,
     prelude::{HttpPeer, Result},
     proxy::Session,
 };
@@ -22,9 +22,11 @@ use tokio::time::{Instant, sleep};
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     pub(super) tried: Tried,
+    /// How many were begun.
     pub(super) made: u8,
     /// The service knows that there is this request.
     begun: bool,
+    /// The one under way, or the last.
     pub(super) current: Option<Attempt>,
     /// The breaker's leave for the current one, until it is told how that ended.
     pub(super) leave: Option<Leave>,
@@ -65,20 +67,10 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// How many were begun.
-    pub(super) fn made(&self) -> u8 {
-        self.made
-    }
-
     /// One more interim answer; how many there were.
     pub(super) fn count_interim(&mut self) -> u8 {
         self.interim = self.interim.saturating_add(1);
         self.interim
-    }
-
-    /// The one under way, or the last.
-    pub(super) fn current(&self) -> Option<&Attempt> {
-        self.current.as_ref()
     }
 }
 
@@ -101,20 +93,19 @@ impl RequestCtx {
             chosen = self.choose(session, now).await;
         }
         let attempt = chosen?;
+        // What was waited for may have taken all of it; then the endpoint is not asked, and not to blame.
+        let later = if self.attempts.waited { Instant::now() } else { now };
+        let left = self.time_left(|| later).unwrap_or(timeouts.connect);
+        if left.is_zero() {
+            return Err(Rejection::UpstreamTimeout(self.which_deadline()));
+        }
         // A tunnel takes its connection away for good. And pingora cuts it (`proxy_handle_upstream`) where the answer is
         // there before the end of the request's empty body was looked at: possible on a kept connection only, which may
         // belong to the poller of another thread.
         let own = self.attempts.fresh || self.attempts.tunnel;
         let peer = if own { attempt.fresh_peer() } else { attempt.peer() };
         let mut peer = peer.ok_or(NoEndpoint::Left)?;
-        self.attempt_begins(attempt, now);
-        // What was waited for may have taken all of it.
-        let later = if self.attempts.waited { Instant::now() } else { now };
-        let left = self.time_left(|| later).unwrap_or(timeouts.connect);
-        if left.is_zero() {
-            self.attempt_ended(Outcome::Timeout, None);
-            return Err(Rejection::UpstreamTimeout(self.which_deadline()));
-        }
+        self.attempt_begins(attempt, later);
         self.set_timeouts(&mut peer, timeouts, left, session);
         Ok(peer)
     }
@@ -142,7 +133,7 @@ impl RequestCtx {
         Ok(attempt)
     }
 
-    fn pick(&self, service: &Service, session: &Session, now: crate::types::Moment) -> Result<Attempt, Rejection> {
+    fn pick(&self, service: &Service, session: &Session, now: Moment) -> Result<Attempt, Rejection> {
         let head = session.req_header();
         let caller = self.caller(head);
         match service.pick(&self.attempts.tried, &caller, now) {
@@ -153,7 +144,7 @@ impl RequestCtx {
     }
 
     /// What a choice between endpoints can depend on.
-    pub(super) fn caller<'r>(&'r self, head: &'r pingora::http::RequestHeader) -> Caller<'r> {
+    pub(super) fn caller<'r>(&'r self, head: &'r RequestHeader) -> Caller<'r> {
         let consumer = self.found.identity.as_deref().and_then(|identity| identity.id());
         Caller { address: self.client.address, consumer, path: head.uri.path(), headers: &head.headers }
     }
@@ -175,20 +166,16 @@ impl RequestCtx {
 
     /// Ask the fallback service from now on, if there is one and it is not asked already.
     pub(super) fn fall_back(&mut self) -> bool {
-        let Some(other) = self.fallback_service().filter(|_| !self.attempts.in_fallback) else { return false };
+        let fallback = self.service_index().and_then(|index| self.snapshot.fallback(index));
+        let other = match fallback {
+            Some(Fallback::Service(other)) if !self.attempts.in_fallback => *other,
+            _ => return false,
+        };
         self.set_service(other);
         let Attempts { made, until, observed, interim, .. } = std::mem::take(&mut self.attempts);
         self.attempts =
             Attempts { made, until, observed, interim, in_fallback: true, waited: true, ..Attempts::default() };
         true
-    }
-
-    /// Another service that may be asked in place of this one.
-    pub(super) fn fallback_service(&self) -> Option<ServiceIndex> {
-        match self.snapshot.fallback(self.service_index()?)? {
-            Fallback::Service(other) if !self.attempts.in_fallback => Some(*other),
-            _ => None,
-        }
     }
 
     /// The fixed answer in place of a refusal that says that the service cannot.

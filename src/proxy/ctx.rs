@@ -117,7 +117,7 @@ impl RequestCtx {
 
     /// The `Host` that the service gets, unless it gets the caller's.
     pub(super) fn upstream_host(&self) -> Option<HeaderValue> {
-        self.attempts.current().and_then(|attempt| attempt.host_header()).cloned()
+        self.attempts.current.as_ref().and_then(|attempt| attempt.host_header()).cloned()
     }
 
     /// Keep why, and end the phase. `fail_to_proxy` finds it here: no downcast, no cloning.
@@ -185,8 +185,8 @@ impl RequestCtx {
             status_code: status,
             target_service: self.service().map(Service::log_name),
             route: self.route().map(|route| route.id.as_str()),
-            endpoint: self.attempts.current().map(|attempt| attempt.address_text()),
-            attempts: self.attempts.made(),
+            endpoint: self.attempts.current.as_ref().map(|attempt| attempt.address_text()),
+            attempts: self.attempts.made,
             client: self.client.address,
             code: self.rejection.as_ref().map(Rejection::code),
             reason: self.reason(),

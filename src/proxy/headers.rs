@@ -144,7 +144,7 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, request: &RequestHead
         }
     }
     if !response.status.is_informational()
-        && let Some(ticket) = ctx.attempts.current().and_then(|attempt| attempt.ticket(&ctx.caller(request)))
+        && let Some(ticket) = ctx.attempts.current.as_ref().and_then(|attempt| attempt.ticket(&ctx.caller(request)))
     {
         response.append_header(header::SET_COOKIE, ticket.clone())?;
     }

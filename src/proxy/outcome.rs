@@ -1,6 +1,6 @@
 //! What becomes of an attempt that went wrong: another one, or an answer that says so.
 
-use super::{Rejection, ctx::RequestCtx};
+use super::{Rejection, TimeoutKind, ctx::RequestCtx};
 use crate::{
     connection,
     observability::metrics::Outcome,
@@ -92,7 +92,11 @@ impl RequestCtx {
     fn failed(&mut self, failure: Failure, error: &Error) {
         let unusable =
             error.esource() == &ErrorSource::Upstream || matches!(self.refused(), Some(Rejection::BadGateway));
-        if self.attempts.answered && (unusable || failure == Failure::AttemptTimeout) {
+        // These run while a caller is slow too, with its request or in taking the answer.
+        let nobodys = [TimeoutKind::Total, TimeoutKind::Stream];
+        if failure == Failure::AttemptTimeout && nobodys.contains(&self.which_deadline()) {
+            self.attempts.leave = None;
+        } else if self.attempts.answered && (unusable || failure == Failure::AttemptTimeout) {
             // The header was counted as an answer; the body shows that it was none.
             self.tell(Verdict::Failed);
         }
@@ -147,7 +151,7 @@ impl RequestCtx {
             Retry::OtherOrFresh => Duration::ZERO,
             _ => route.retry.backoff.wait(self.attempts.made.saturating_sub(1), fastrand::f64()).max(told),
         };
-        if left.is_some_and(|left| left <= pause) || !service.may_retry(service.moment(std::time::Instant::now())) {
+        if left.is_some_and(|left| left <= pause) || !service.may_retry(service.moment(Instant::now().into_std())) {
             return Retry::No;
         }
         self.attempts.pause = (!pause.is_zero()).then_some(pause);

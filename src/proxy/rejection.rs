@@ -6,6 +6,7 @@ use crate::{
     connection::Malformed,
     limits::Refused,
     observability::RequestId,
+    resilience::Overloaded,
     routing::TargetError,
     types::Reply,
     upstream::{CircuitOpen, NoEndpoint},
@@ -65,10 +66,10 @@ pub enum Rejection {
     NoEndpoint(#[from] NoEndpoint),
     /// Its breaker is open.
     #[error("the service is not available")]
-    CircuitOpen(CircuitOpen),
+    CircuitOpen(#[from] CircuitOpen),
     /// Over its concurrency limit.
     #[error("the service is busy")]
-    Overloaded,
+    Overloaded(#[from] Overloaded),
     /// No connection came about.
     #[error("the service is not available")]
     ConnectFailed,
@@ -84,18 +85,6 @@ pub enum Rejection {
     /// A fault of the gateway's own.
     #[error("the gateway failed; its log says why under this request_id")]
     Internal,
-}
-
-impl From<CircuitOpen> for Rejection {
-    fn from(open: CircuitOpen) -> Self {
-        Self::CircuitOpen(open)
-    }
-}
-
-impl From<crate::resilience::Overloaded> for Rejection {
-    fn from(_: crate::resilience::Overloaded) -> Self {
-        Self::Overloaded
-    }
 }
 
 /// Which of the timeouts of the file struck. For the log.
@@ -161,7 +150,7 @@ impl Rejection {
             Self::RequestTimeout,
             Self::NoEndpoint(NoEndpoint::Left),
             Self::CircuitOpen(CircuitOpen { retry_after: Duration::ZERO }),
-            Self::Overloaded,
+            Self::Overloaded(Overloaded::Full),
             Self::ConnectFailed,
             Self::BadGateway,
             Self::UpstreamTimeout(TimeoutKind::Request),
@@ -200,7 +189,7 @@ impl Rejection {
             Self::RequestTimeout => ("request_timeout", 408),
             Self::NoEndpoint(NoEndpoint::Left) => ("no_endpoint", 503),
             Self::CircuitOpen(_) => ("circuit_open", 503),
-            Self::Overloaded | Self::NoEndpoint(NoEndpoint::Free) => ("overloaded", 503),
+            Self::Overloaded(_) | Self::NoEndpoint(NoEndpoint::Free) => ("overloaded", 503),
             Self::ConnectFailed => ("connect_failed", 503),
             Self::BadGateway => ("bad_gateway", 502),
             Self::UpstreamTimeout(_) => ("upstream_timeout", 504),
@@ -233,7 +222,7 @@ impl Rejection {
 
     /// Whether nothing was sent, because the service cannot take it: another one may.
     pub(super) fn is_unavailable(&self) -> bool {
-        matches!(self, Self::NoEndpoint(_) | Self::CircuitOpen(_) | Self::Overloaded)
+        matches!(self, Self::NoEndpoint(_) | Self::CircuitOpen(_) | Self::Overloaded(_))
     }
 
     /// Whether the service failed to answer, in whatever way.
@@ -247,7 +236,7 @@ impl Rejection {
             Self::CircuitOpen(CircuitOpen { retry_after }) => {
                 Some((retry_after.as_millis() as u64).div_ceil(1_000).max(1))
             }
-            Self::Overloaded | Self::NoEndpoint(NoEndpoint::Free) => Some(1),
+            Self::Overloaded(_) | Self::NoEndpoint(NoEndpoint::Free) => Some(1),
             _ => None,
         }
     }
@@ -258,6 +247,8 @@ impl Rejection {
             Self::UpstreamTimeout(kind) => Some(kind.reason()),
             Self::Forbidden(error) => Some(error.reason()),
             Self::Malformed(fault) => Some(fault.reason()),
+            Self::Overloaded(why) => Some(why.reason()),
+            Self::NoEndpoint(NoEndpoint::Free) => Some("every endpoint has as many requests as it may have"),
             _ => None,
         }
     }

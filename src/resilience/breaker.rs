@@ -298,8 +298,8 @@ impl Admit {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Opened { because, time } => write!(f, "opened for {time:?}: {because}"),
-            Self::HalfOpened => f.write_str("half-open: trials pass"),
+            Self::Opened { because, time } => write!(f, "open for {time:?}, {because}"),
+            Self::HalfOpened => f.write_str("half-open, trying again"),
             Self::Closed => f.write_str("closed"),
         }
     }

@@ -235,12 +235,12 @@ fn observing_goes_through_the_same_states_while_everything_passes() {
         changes.extend(end(&service, &settings, admit.asked(), now).map(|change| (now, change.to_string())));
     }
     let expected = [
-        (200, "opened for 1s: too many failures in a row"),
-        (1_200, "half-open: trials pass"),
-        (1_200, "opened for 2s: a trial failed"),
-        (3_200, "half-open: trials pass"),
-        (3_200, "opened for 4s: a trial failed"),
-        (7_200, "half-open: trials pass"),
+        (200, "open for 1s, too many failures in a row"),
+        (1_200, "half-open, trying again"),
+        (1_200, "open for 2s, a trial failed"),
+        (3_200, "half-open, trying again"),
+        (3_200, "open for 4s, a trial failed"),
+        (7_200, "half-open, trying again"),
         (7_300, "closed"),
     ];
     assert_eq!(changes, expected.map(|(at, text)| (at, text.to_owned())));

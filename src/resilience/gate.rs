@@ -71,19 +71,28 @@ pub struct Permit {
 
 /// Too many requests are in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
 pub enum Overloaded {
     /// There is no queue.
-    #[error("the service has as many requests in flight as it may have")]
     Full,
     /// There is one, where nobody may wait.
-    #[error("the service has as many requests in flight and waiting as it may have")]
     QueueFull,
     /// No place was free in time.
-    #[error("no request to the service ended while this one could wait")]
     Waited,
     /// So many came later that the queue was too short.
-    #[error("the queue of the service was full, and this request the oldest in it")]
     ThrownOut,
+}
+
+impl Overloaded {
+    /// For the log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Full => "as many requests in flight as there may be",
+            Self::QueueFull => "as many requests in flight and waiting as there may be",
+            Self::Waited => "no request ended while this one could wait",
+            Self::ThrownOut => "the queue was full, and this request the oldest in it",
+        }
+    }
 }
 
 /// A gate at one moment.

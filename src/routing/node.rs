@@ -115,7 +115,10 @@ impl<'s, 't, T> Search<'s, 't, T> {
         let deeper = match rest {
             None => self.choose(&node.here),
             Some(rest) => {
-                let (segment, tail) = rest.split_once('/').map_or((rest, None), |(head, tail)| (head, Some(tail)));
+                // Not `split_once`: its search for a character costs a fifth of a look-up.
+                let slash = memchr::memchr(b'/', rest.as_bytes());
+                let (segment, tail) = slash.and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+                let tail = tail.strip_prefix('/');
                 let literal = node.literal.get(segment);
                 let free = node.free.as_deref().filter(|_| !segment.is_empty());
                 let found = literal.and_then(|child| self.step(child, tail, depth + 1));

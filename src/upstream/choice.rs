@@ -30,18 +30,20 @@ impl Service {
     /// There is none that was not tried, or none that is free.
     pub fn pick(&self, tried: &Tried, caller: &Caller<'_>, now: Moment) -> Result<Attempt, NoEndpoint> {
         let members = self.members();
-        let plan = &members.plan;
+        let (plan, endpoints) = (&members.plan, &*members.endpoints);
+        let turn = if tried.is_empty() { Turn::Next } else { Turn::Same };
         let accepts = |at: usize| {
-            members.endpoints.get(at).is_some_and(|endpoint| {
-                !tried.contains(endpoint) && (plan.ask_the_ill || self.is_well(endpoint)) && !self.is_full(endpoint)
+            endpoints.get(at).is_some_and(|endpoint| {
+                (turn == Turn::Next || !tried.contains(endpoint))
+                    && (plan.ask_the_ill || self.is_well(endpoint))
+                    && !self.is_full(endpoint)
             })
         };
-        let turn = if tried.is_empty() { Turn::Next } else { Turn::Same };
         let key = match self.algorithm {
             Algorithm::ConsistentHash => caller.key(&self.hash_on),
             _ => None,
         };
-        let load = |at: usize| members.endpoints.get(at).map(|endpoint| &endpoint.state.load);
+        let load = |at: usize| endpoints.get(at).map(|endpoint| &endpoint.state.load);
         let in_flight = || members.in_flight.as_ref().map_or(0, |count| count.load(Relaxed));
         let asked = Asked { turn, key, now };
         let own = self.sticky.as_ref().and_then(|_| own(&members, caller)).filter(|at| accepts(*at));

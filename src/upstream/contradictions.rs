@@ -1,7 +1,6 @@
 //! What in a service's section contradicts something else in it.
 
-use super::{BalancerConfig, ServiceConfig, files};
-use std::path::Path;
+use super::{BalancerConfig, ServiceConfig};
 
 /// Each with a JSON pointer below the section.
 pub(super) fn contradictions(config: &ServiceConfig) -> Vec<(String, String)> {
@@ -27,8 +26,6 @@ pub(super) fn contradictions(config: &ServiceConfig) -> Vec<(String, String)> {
     if config.balancer == BalancerConfig::ConsistentHash && config.hash_on.is_empty() {
         wrong("/hash_on", "nothing is hashed; write consumer, address, path, header:NAME or cookie:NAME");
     }
-    let reason = config.endpoints_file.as_deref().and_then(|path| files::check(Path::new(path)));
-    found.extend(reason.map(|reason| ("/endpoints_file".to_owned(), reason)));
     found
 }
 

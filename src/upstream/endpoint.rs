@@ -93,8 +93,7 @@ impl Tried {
 
     #[inline]
     pub(super) fn contains(&self, endpoint: &Endpoint) -> bool {
-        // Most requests have tried none.
-        !self.is_empty() && self.0.contains(&endpoint.state.id)
+        self.0.contains(&endpoint.state.id)
     }
 }
 

@@ -1,78 +1,107 @@
 //! Files of endpoints, and what stood in them last.
 
-use super::{
-    address::Written,
-    endpoints_file::{Watched, parse},
-};
+use super::{EndpointConfig, address::Written, endpoints_file::Watched};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-/// Every file that a service names. Touched only in the background and while members are built.
+/// Every file that a service names: read when it is first named, and then looked at in the background. Outlives reloads.
 #[derive(Default)]
-pub(super) struct Files(Mutex<HashMap<PathBuf, File>>);
+pub(super) struct Files(Mutex<HashMap<PathBuf, Arc<File>>>);
 
-struct File {
+/// One file. Services hold it, so that it is forgotten with the last of them.
+pub(super) struct File {
+    path: PathBuf,
+    content: Mutex<Content>,
+}
+
+struct Content {
     watched: Watched,
     /// Of the last good content.
     entries: Arc<[Written]>,
-    /// Whether the last content was bad: it is said once.
-    is_bad: bool,
+    /// What is wrong with what stands there now.
+    problem: Option<String>,
 }
 
 impl Files {
-    /// What stands in a file, as far as it was looked at.
-    pub(super) fn entries(&self, path: &Path) -> Option<Arc<[Written]>> {
-        self.0.lock().get(path).map(|file| file.entries.clone())
+    /// The file at `path`. Blocks where it is new, as long as the file system does.
+    pub(super) fn open(&self, path: &Path) -> Arc<File> {
+        self.0.lock().entry(path.to_owned()).or_insert_with(|| Arc::new(File::read(path))).clone()
     }
 
-    /// Look at these files, and forget all others. `true`: one of them has changed.
-    pub(super) fn look(&self, paths: &[PathBuf]) -> bool {
-        // Nobody else waits for it long: a file is read only when it has changed.
-        let mut files = self.0.lock();
-        files.retain(|path, _| paths.contains(path));
-        let mut changed = false;
-        for path in paths {
-            let new = || File { watched: Watched::new(path.clone()), entries: Arc::new([]), is_bad: false };
-            changed |= files.entry(path.clone()).or_insert_with(new).look(path);
+    /// Look at all of them, and tell what has changed on stderr. `true`: there are other endpoints now.
+    pub(super) fn look(&self) -> bool {
+        let files: Vec<Arc<File>> = self.0.lock().values().cloned().collect();
+        // Each of them, also after one that has changed.
+        files.iter().filter(|file| file.look()).count() > 0
+    }
+
+    /// Forget those that no service names any more.
+    pub(super) fn forget_unused(&self) {
+        self.0.lock().retain(|_, file| Arc::strong_count(file) > 1);
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Self {
+        let content = Content { watched: Watched::new(path.to_owned()), entries: Arc::new([]), problem: None };
+        let file = Self { path: path.to_owned(), content: Mutex::new(content) };
+        file.content.lock().look();
+        file
+    }
+
+    /// The endpoints of the last good content.
+    pub(super) fn entries(&self) -> Arc<[Written]> {
+        self.content.lock().entries.clone()
+    }
+
+    /// What is wrong with what stands there; a file that is not there yet may still come.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.content.lock().problem.clone().filter(|_| self.path.exists())
+    }
+
+    fn look(&self) -> bool {
+        let mut content = self.content.lock();
+        let before = content.entries.clone();
+        let was_bad = content.problem.is_some();
+        if !content.look() {
+            return false;
+        }
+        let (path, changed) = (self.path.display(), *before != *content.entries);
+        match &content.problem {
+            Some(reason) => log::error!("{path}: {reason}; the endpoints that were known stay"),
+            None if changed || was_bad => log::info!("{path}: {} endpoints", content.entries.len()),
+            None => (),
         }
         changed
     }
 }
 
-impl File {
-    fn look(&mut self, path: &Path) -> bool {
-        let Some(content) = self.watched.look() else { return false };
-        match content.and_then(|entries| read(&entries)) {
-            Ok(entries) => {
-                let changed = *entries != *self.entries;
-                if changed || self.is_bad {
-                    log::info!("{}: {} endpoints", path.display(), entries.len());
-                }
-                (self.entries, self.is_bad) = (entries, false);
-                changed
-            }
-            Err(reason) => {
-                log::error!("{}: {reason}; the endpoints that were known stay", path.display());
-                self.is_bad = true;
-                false
-            }
+impl Content {
+    /// `true`: something else stands there than at the last look, good or bad.
+    fn look(&mut self) -> bool {
+        let Some(found) = self.watched.look() else { return false };
+        match found.and_then(|entries| read(&entries)) {
+            Ok(entries) => (self.entries, self.problem) = (entries, None),
+            Err(reason) => self.problem = Some(reason),
         }
+        true
     }
 }
 
-fn read(entries: &[super::EndpointConfig]) -> Result<Arc<[Written]>, String> {
+fn read(entries: &[EndpointConfig]) -> Result<Arc<[Written]>, String> {
     let read = |(at, entry)| {
         Written::read(entry).map_err(|(key, reason)| format!("[{at}]{}: {reason}", key.replace('/', ".")))
     };
     entries.iter().enumerate().map(read).collect()
 }
 
-/// What is wrong with a file, for who checks a configuration before it serves; a file that is not there yet is no error.
-pub(super) fn check(path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    parse(&text).and_then(|entries| read(&entries)).err()
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "File({})", self.path.display())
+    }
 }

@@ -76,35 +76,27 @@ impl Service {
         priorities.sort_unstable();
         priorities.dedup();
         let groups: Vec<Vec<usize>> = priorities.into_iter().map(of_priority).collect();
-        let share = |group: &[usize]| {
-            let count = group.iter().filter(|at| well(**at)).count();
-            if count == 0 { -1.0 } else { count as f64 / group.len() as f64 }
-        };
-        let enough = groups.iter().find(|group| share(group) >= self.panic_threshold);
-        match enough.or_else(|| groups.iter().find(|group| share(group) > 0.0)) {
-            Some(group) if share(group) >= self.panic_threshold => {
-                let group: Vec<usize> = group.iter().copied().filter(|at| well(*at)).collect();
-                let group = self.nearest(endpoints, group, &well);
-                Plan { ask_the_ill: false, ..self.between(endpoints, tenths, &group) }
-            }
-            Some(group) => Plan { ask_the_ill: true, ..self.between(endpoints, tenths, group) },
-            // Probes may be wrong or late, and a refused connection costs less than a refused request.
-            None => {
-                let all: Vec<usize> = (0..endpoints.len()).collect();
-                Plan { ask_the_ill: true, ..self.between(endpoints, tenths, &all) }
-            }
+        let count = |group: &[usize]| group.iter().filter(|at| well(**at)).count();
+        let is_enough = |count: usize, of: usize| count > 0 && count as f64 >= self.panic_threshold * of as f64;
+        if let Some(group) = groups.iter().find(|group| is_enough(count(group), group.len())) {
+            let group = group.iter().copied().filter(|at| well(*at)).collect();
+            return self.between(endpoints, tenths, &self.nearest(endpoints, group));
         }
+        // Where nobody is well all are asked: probes may be wrong or late, and a refused connection costs less than a
+        // refused request.
+        let group = groups.into_iter().find(|group| count(group) > 0);
+        let group = group.unwrap_or_else(|| (0..endpoints.len()).collect());
+        Plan { ask_the_ill: true, ..self.between(endpoints, tenths, &group) }
     }
 
     /// Those of the own zone, while at least half of the zone is well: fewer would have to carry all of it.
-    fn nearest(&self, endpoints: &[Endpoint], group: Vec<usize>, well: &dyn Fn(usize) -> bool) -> Vec<usize> {
+    fn nearest(&self, endpoints: &[Endpoint], group: Vec<usize>) -> Vec<usize> {
         let Some(own) = &self.zone else { return group };
-        let is_near = |at: usize| endpoints.get(at).is_some_and(|endpoint| endpoint.zone.as_ref() == Some(own));
-        let near: Vec<usize> = group.iter().copied().filter(|at| is_near(*at)).collect();
-        let lowest = group.first().and_then(|at| endpoints.get(*at)).map(|endpoint| endpoint.priority);
-        let in_zone = |endpoint: &&Endpoint| endpoint.zone.as_ref() == Some(own) && Some(endpoint.priority) == lowest;
-        let all = endpoints.iter().filter(in_zone).count();
-        debug_assert!(near.iter().all(|at| well(*at)), "ill ones were left out before");
+        let of = |at: &usize| endpoints.get(*at);
+        let Some(priority) = group.first().and_then(of).map(|endpoint| endpoint.priority) else { return group };
+        let is_own = |endpoint: &Endpoint| endpoint.zone.as_ref() == Some(own) && endpoint.priority == priority;
+        let near: Vec<usize> = group.iter().copied().filter(|at| of(at).is_some_and(is_own)).collect();
+        let all = endpoints.iter().filter(|endpoint| is_own(endpoint)).count();
         if !near.is_empty() && 2 * near.len() >= all { near } else { group }
     }
 

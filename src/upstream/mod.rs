@@ -40,6 +40,7 @@ mod names;
 mod probe;
 mod question;
 mod resolver;
+mod task;
 mod watch;
 
 pub use caller::{Caller, HashOnConfig};

@@ -1,6 +1,9 @@
 //! What is known about names, and the questions that keep it so.
 
-use super::resolver::{Answer, Name, Record, Resolver};
+use super::{
+    resolver::{Answer, Name, Record, Resolver},
+    task::{Task, jittered},
+};
 use crate::types::{Clock, Moment};
 use parking_lot::Mutex;
 use std::{
@@ -11,7 +14,7 @@ use std::{
 };
 use tokio::{
     sync::Notify,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -22,6 +25,8 @@ const LATEST: Duration = Duration::from_secs(300);
 const LATEST_OF_NOTHING: Duration = Duration::from_secs(30);
 /// Longest pause after failures; the first is [`SOONEST`], and each is twice the one before.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long an answer is kept that no configuration in service names: far longer than a reload takes.
+const KEPT_UNUSED: Duration = Duration::from_secs(60);
 /// Addresses that one line of the log tells.
 const MOST_TOLD: usize = 16;
 
@@ -100,10 +105,12 @@ impl Names {
         reports
     }
 
-    /// Forget every name that is not `in_use`.
-    pub(super) fn forget_unused(&self, in_use: &[Name]) {
+    /// Forget every name that is not `in_use`, but for those that were just answered: a reload resolves its names before
+    /// it serves, and must find them when it does.
+    pub(super) fn forget_unused(&self, in_use: &[Name], now: Moment) {
         let in_use: HashSet<&Name> = in_use.iter().collect();
-        self.known.lock().retain(|name, _| in_use.contains(name));
+        let is_new = |known: &Known| known.records.is_some() && now.since(known.answered) < KEPT_UNUSED;
+        self.known.lock().retain(|name, known| in_use.contains(name) || is_new(known));
     }
 
     /// When to ask for a name; at once where nothing is known.
@@ -182,26 +189,11 @@ fn told(records: &[Record]) -> String {
     text
 }
 
-/// Up to a tenth less, so that many instances and names do not ask in step.
-fn jittered(duration: Duration) -> Duration {
-    duration.mul_f64(1.0 - fastrand::f64() / 10.0)
-}
-
 /// The questions that are asked again and again: one task for each name, so never two at once for one name.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     resolver: Option<Arc<Resolver>>,
-    tasks: HashMap<Name, Running>,
-}
-
-/// One name's task. It ends with it.
-#[derive(Debug)]
-struct Running(JoinHandle<()>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    tasks: HashMap<Name, Task>,
 }
 
 impl Asking {
@@ -223,10 +215,10 @@ impl Asking {
         let mut tasks = HashMap::new();
         for name in wanted {
             // One that has ended has met a fault of ours: it must not be the end of the name.
-            let running = self.tasks.remove(&name).filter(|running| !running.0.is_finished());
+            let running = self.tasks.remove(&name).filter(|running| !running.has_ended());
             tasks.entry(name.clone()).or_insert_with(|| {
                 let (resolver, names, changed) = (resolver.clone(), names.clone(), changed.clone());
-                running.unwrap_or_else(|| Running(tokio::spawn(ask_for_ever(name, resolver, names, changed, clock))))
+                running.unwrap_or_else(|| Task::spawn(ask_for_ever(name, resolver, names, changed, clock)))
             });
         }
         // What is left in the old ones is dropped, and stops.

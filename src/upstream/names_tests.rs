@@ -157,9 +157,11 @@ fn the_report_tells_how_every_name_stands() {
         })
         .collect();
     assert_eq!(shown, ["dark None 1 0", "gone Some(2) 0 0", "member Some(9) 2 2"]);
-    names.forget_unused(&[name("gone")]);
-    assert_eq!(names.report(Moment(0)).len(), 1);
-    assert!(names.records(&name("member")).is_none());
+    names.forget_unused(&[name("gone")], Moment(10_000));
+    let known = |names: &Names| names.report(Moment(0)).into_iter().map(|one| one.name).collect::<Vec<_>>();
+    assert_eq!(known(&names), ["gone", "member"], "an answer may be waited for by a reload");
+    names.forget_unused(&[name("gone")], Moment(70_000));
+    assert_eq!(known(&names), ["gone"]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub enum Observed {
 }
 
 impl Observed {
-    pub(super) const ALL: [Self; 3] = [Self::CircuitOpen, Self::Overloaded, Self::Ejected];
+    const ALL: [Self; 3] = [Self::CircuitOpen, Self::Overloaded, Self::Ejected];
 
     /// As it stands in log and metrics.
     pub fn word(self) -> &'static str {
@@ -276,16 +276,16 @@ impl Service {
 
     /// One line per change, none per request.
     fn tell(&self, change: Option<Change>) {
-        let observing = if self.rules.breaker.mode == Mode::Observe { " (observed only)" } else { "" };
-        match change {
-            None => (),
-            Some(Change::Opened { because, time }) => {
+        let Some(change) = change else { return };
+        let level = match change {
+            Change::Opened { .. } => {
                 self.protection.counts.openings.add();
-                log::warn!("{}: circuit open for {time:?}, {because}{observing}", self.id);
+                log::Level::Warn
             }
-            Some(Change::HalfOpened) => log::info!("{}: circuit half-open, trying again{observing}", self.id),
-            Some(Change::Closed) => log::info!("{}: circuit closed{observing}", self.id),
-        }
+            Change::HalfOpened | Change::Closed => log::Level::Info,
+        };
+        let observing = if self.rules.breaker.mode == Mode::Observe { " (observed only)" } else { "" };
+        log::log!(level, "{}: circuit {change}{observing}", self.id);
     }
 
     fn endpoint_failed(&self, attempt: &Attempt, now: Moment) -> Option<Observed> {

@@ -1,7 +1,7 @@
 //! What is known at this moment. For metrics and operators; no request asks for it.
 
 pub use super::names::NameReport;
-use super::{Health, Observed, Service, States, endpoint::Endpoint};
+use super::{Health, Service, States, endpoint::Endpoint};
 use crate::resilience::{BreakerStatus, GateReport, Mode};
 use std::{
     net::SocketAddr,
@@ -48,7 +48,7 @@ pub struct ServiceReport {
     pub ejections: u64,
     /// Retries that were not made because of the budget or the breaker.
     pub denied_retries: u64,
-    /// What `mode: observe` let pass, by [`Observed::word`].
+    /// What `mode: observe` let pass, by [`super::Observed::word`].
     pub observed: Vec<(&'static str, u64)>,
 }
 
@@ -103,12 +103,5 @@ impl States {
     /// What is known about each name.
     pub fn names(&self) -> Vec<NameReport> {
         self.names.report(self.clock.now())
-    }
-}
-
-impl Observed {
-    /// All words there are.
-    pub fn words() -> impl Iterator<Item = &'static str> {
-        Self::ALL.into_iter().map(Self::word)
     }
 }

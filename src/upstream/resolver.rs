@@ -47,6 +47,17 @@ impl Default for DnsConfig {
     }
 }
 
+impl DnsConfig {
+    /// The key that is wrong, and what would be right.
+    pub fn problem(&self) -> Option<(&'static str, String)> {
+        if self.timeout.get().is_zero() {
+            return Some(("timeout", "out of range; write more than 0s".to_owned()));
+        }
+        let count = self.servers.len();
+        (count > MOST_SERVERS).then(|| ("servers", format!("{count} servers; keep at most {MOST_SERVERS}")))
+    }
+}
+
 /// A DNS server: `10.0.0.10`, or with a port other than 53 `10.0.0.10:5353`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DnsServer(pub SocketAddr);
@@ -101,11 +112,8 @@ impl Resolver {
     }
 
     pub(super) fn with_files(config: &DnsConfig, files: Files) -> Result<Self, String> {
-        if config.timeout.get().is_zero() {
-            return Err("dns.timeout: out of range; write more than 0s".to_owned());
-        }
-        if config.servers.len() > MOST_SERVERS {
-            return Err(format!("dns.servers: {} servers; keep at most {MOST_SERVERS}", config.servers.len()));
+        if let Some((key, reason)) = config.problem() {
+            return Err(format!("dns.{key}: {reason}"));
         }
         let view = Mutex::new(Arc::new(View::read(config, &files)));
         Ok(Self { config: config.clone(), files, view })

@@ -5,6 +5,7 @@ use super::{
     caller::HashOnConfig,
     config::ProbeConfig,
     endpoint::Endpoint,
+    files::File,
     health::{Health, ServiceHealth},
     members::Members,
     probe::ProbeSettings,
@@ -36,7 +37,7 @@ pub struct Service {
     pub id: ServiceId,
     log_name: Box<str>,
     written: Box<[Written]>,
-    file: Option<Box<Path>>,
+    file: Option<Arc<File>>,
     host: HostConfig,
     idle_timeout: Duration,
     pub(super) algorithm: Algorithm,
@@ -79,13 +80,13 @@ impl Service {
         common: Common<'_>,
         states: &States,
     ) -> Result<Self, Vec<(String, String)>> {
-        let Parts { written, probe, sticky } = Parts::read(config, common)?;
+        let Parts { written, file, probe, sticky } = Parts::read(config, common, states)?;
         let algorithm = algorithm(config.balancer);
         let rules = Rules::build(config);
         let service = Self {
             log_name: config.log_name.as_deref().unwrap_or(id.as_str()).into(),
             written,
-            file: config.endpoints_file.as_deref().map(|path| Path::new(path).into()),
+            file,
             host: config.host,
             idle_timeout: config.idle_timeout.get(),
             hash_on: config.hash_on.iter().cloned().collect(),
@@ -160,13 +161,8 @@ impl Service {
     }
 
     /// What has to be resolved again and again.
-    pub(super) fn names(&self, states: &States) -> Vec<Name> {
-        self.entries(states).iter().filter_map(|entry| entry.address.name()).collect()
-    }
-
-    /// The file of endpoints that has to be looked at.
-    pub(super) fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
+    pub(super) fn names(&self) -> Vec<Name> {
+        self.entries().iter().filter_map(|entry| entry.address.name()).collect()
     }
 
     #[inline]
@@ -175,15 +171,15 @@ impl Service {
     }
 
     /// What the configuration and the file say.
-    fn entries(&self, states: &States) -> Vec<Written> {
-        let in_file = self.file.as_deref().and_then(|path| states.files.entries(path));
+    fn entries(&self) -> Vec<Written> {
+        let in_file = self.file.as_ref().map(|file| file.entries());
         self.written.iter().chain(in_file.iter().flat_map(|list| list.iter())).cloned().collect()
     }
 
     /// Take over what is known about names and the file. Membership is state, not configuration: built whole and
     /// swapped.
     pub(super) fn refresh(&self, states: &States) {
-        let entries = self.entries(states);
+        let entries = self.entries();
         let found = entries.iter().map(|entry| (entry, states.addresses(&entry.address).unwrap_or_default()));
         let mut wanted: Vec<(Found, &Written)> =
             found.flat_map(|(entry, found)| found.into_iter().map(move |one| (one, entry))).collect();
@@ -244,12 +240,13 @@ impl Service {
 /// What can be wrong with a section.
 struct Parts {
     written: Box<[Written]>,
+    file: Option<Arc<File>>,
     probe: ProbeSettings,
     sticky: Option<Sticky>,
 }
 
 impl Parts {
-    fn read(config: &ServiceConfig, common: Common<'_>) -> Result<Self, Vec<(String, String)>> {
+    fn read(config: &ServiceConfig, common: Common<'_>, states: &States) -> Result<Self, Vec<(String, String)>> {
         let mut problems = Vec::new();
         let mut written = Vec::new();
         for (at, endpoint) in config.endpoints.iter().enumerate() {
@@ -258,13 +255,16 @@ impl Parts {
                 Err((key, reason)) => problems.push((format!("/endpoints/{at}{key}"), reason)),
             }
         }
+        let file = config.endpoints_file.as_deref().map(|path| states.files.open(Path::new(path)));
+        let reason = file.as_ref().and_then(|file| file.problem());
+        problems.extend(reason.map(|reason| ("/endpoints_file".to_owned(), reason)));
         let probe = ProbeSettings::build(common.health, &config.health);
         let probe = probe.map_err(|(key, reason)| problems.push((format!("/health/{key}"), reason)));
         let sticky = config.sticky.as_ref().map(Sticky::build).transpose();
         let sticky = sticky.map_err(|(key, reason)| problems.push((format!("/sticky/{key}"), reason)));
         problems.extend(super::contradictions(config));
         match (probe, sticky) {
-            (Ok(probe), Ok(sticky)) if problems.is_empty() => Ok(Self { written: written.into(), probe, sticky }),
+            (Ok(probe), Ok(sticky)) if problems.is_empty() => Ok(Self { written: written.into(), file, probe, sticky }),
             _ => Err(problems),
         }
     }

@@ -5,7 +5,7 @@ use crate::upstream::{
 };
 use http::HeaderMap;
 use serde_json::{Value, json};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, atomic::AtomicU32};
 
 const NOTHING: HealthConfig = HealthConfig {
     probe: None,
@@ -102,7 +102,7 @@ fn a_reload_changes_settings_and_keeps_what_is_known() {
 fn a_name_has_the_addresses_of_its_last_good_answer() {
     let states = States::default();
     let service = service(&states, &json!(["http://members:8001"]));
-    let name = service.names(&states).pop().unwrap();
+    let name = service.names().pop().unwrap();
     let answered = |answer| states.names.answered(&name, answer, service.clock.now());
     assert_eq!(
         (pick(&service, &Tried::default()).err(), service.health().status),
@@ -250,7 +250,7 @@ fn reloads_and_new_answers_change_nothing_that_was_learned_of_whoever_stays() {
     });
     let build = || built(&states, config.clone(), None).unwrap();
     let first = build();
-    let name = first.names(&states).pop().unwrap();
+    let name = first.names().pop().unwrap();
     let answer = |last: u8| {
         states.names.answered(&name, found(&format!("10.1.0.{last}")), first.clock.now());
     };
@@ -271,17 +271,35 @@ fn reloads_and_new_answers_change_nothing_that_was_learned_of_whoever_stays() {
         let stay = |one: &crate::upstream::EndpointReport| one.address.to_string().starts_with("10.0.");
         service.report().into_iter().filter(stay).map(of).collect::<Vec<_>>()
     };
-    let (before, mut serves) = (learned(&first), build());
+    let before = learned(&first);
     assert!(before.iter().any(|one| one.1) && before.iter().any(|one| one.3.is_some()), "{before:?}");
-    for turn in 0..100 {
-        answer(turn + 2);
-        serves.refresh(&states);
-        assert!(serves.report().iter().any(|one| one.address.to_string() == format!("10.1.0.{}:8001", turn + 2)));
-        serves = build();
-        states.forget_unused();
-        assert_eq!(learned(&serves), before, "turn {turn}");
-        assert!(serves.leave(serves.clock.now()).is_err(), "the breaker is open");
-    }
+    // Requests come and go meanwhile, on the service that is current; none of them is in flight at the end.
+    let (serves, done) = (parking_lot::Mutex::new(Arc::new(build())), AtomicBool::new(false));
+    let requests = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    let current = serves.lock().clone();
+                    drop(pick(&current, &Tried::default()));
+                    requests.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        for turn in 0..100 {
+            answer(turn + 2);
+            let current = serves.lock().clone();
+            current.refresh(&states);
+            let found = format!("10.1.0.{}:8001", turn + 2);
+            assert!(current.report().iter().any(|one| one.address.to_string() == found));
+            *serves.lock() = Arc::new(build());
+            states.forget_unused();
+            assert!(serves.lock().leave(current.clock.now()).is_err(), "the breaker is open");
+        }
+        done.store(true, Relaxed);
+    });
+    assert!(requests.load(Relaxed) > 100);
+    assert_eq!(learned(&serves.lock()), before);
     drop(held);
-    assert!(learned(&serves).iter().all(|one| one.2 == Some(0)));
+    assert!(learned(&serves.lock()).iter().all(|one| one.2 == Some(0)));
 }

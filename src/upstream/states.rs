@@ -74,6 +74,7 @@ impl States {
     pub(super) fn forget_unused(&self) {
         self.endpoints.lock().retain(|_, state| Arc::strong_count(state) > 1);
         self.services.lock().retain(|_, state| Arc::strong_count(state) > 1);
+        self.files.forget_unused();
     }
 }
 

@@ -5,19 +5,19 @@ use super::{
     names::Asking,
     probe::{Connectors, Probe, ProbeSettings},
     resolver::{Name, Resolver},
+    task::{Task, jittered},
 };
 use crate::types::{Clock, ServiceId};
 use http::HeaderValue;
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
     sync::{Notify, watch},
-    task::{JoinHandle, spawn_blocking},
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 
@@ -40,18 +40,12 @@ pub struct Watch {
     connectors: Arc<Connectors>,
 }
 
-/// One endpoint's probes. They end with it.
+/// One endpoint's probes.
 #[derive(Debug)]
 struct Running {
     settings: ProbeSettings,
     host: Option<HeaderValue>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: Task,
 }
 
 impl Watch {
@@ -87,7 +81,7 @@ impl Watch {
                 () = sleep(LOOK_EVERY) => (),
             }
             if read.elapsed() >= READ_EVERY {
-                look_at_files(&services(), states).await;
+                look_at_files(states).await;
                 read = Instant::now();
             }
         }
@@ -116,13 +110,13 @@ impl Watch {
         let subject =
             Subject { name, state: endpoint.state.clone(), learned: states.learned.clone(), clock: states.clock };
         let connectors = self.connectors.clone();
-        let task = tokio::spawn(probe_for_ever(subject, probe, settings.clone(), connectors));
-        Some(Running { settings, host: endpoint.host.clone(), task })
+        let task = Task::spawn(probe_for_ever(subject, probe, settings.clone(), connectors));
+        Some(Running { settings, host: endpoint.host.clone(), _task: task })
     }
 
     /// Let questions for these services' names be asked, and no others.
     fn ask(&mut self, services: &[Arc<Service>], dns: DnsConfig, states: &States) {
-        let names = names(services, states);
+        let names = names(services);
         if self.resolver.as_ref().is_none_or(|(known, _)| *known != dns) {
             match Resolver::build(&dns) {
                 Ok(resolver) => self.resolver = Some((dns, Arc::new(resolver))),
@@ -134,16 +128,14 @@ impl Watch {
             self.asking.keep(names.clone(), resolver, &states.names, &states.moved, states.clock);
         }
         // After the tasks of old names have ended, or a late answer would stay for ever.
-        states.names.forget_unused(&names);
+        states.names.forget_unused(&names, states.clock.now());
     }
 }
 
-/// Make services ready that are new: look at their files, and resolve every name whose addresses are not known yet, all
-/// at once and for at most `patience`: else the first requests would find nobody.
+/// Make services ready that are new: resolve every name whose addresses are not known yet, all at once and for at most
+/// `patience`: else the first requests would find nobody.
 pub async fn prepare(services: &[Arc<Service>], dns: &DnsConfig, states: &States, patience: Duration) {
-    look_at_files(services, states).await;
-    let unknown: Vec<Name> =
-        names(services, states).into_iter().filter(|name| states.names.records(name).is_none()).collect();
+    let unknown: Vec<Name> = names(services).into_iter().filter(|name| states.names.records(name).is_none()).collect();
     if !unknown.is_empty()
         && let Ok(resolver) = Resolver::build(dns).map(Arc::new)
     {
@@ -153,18 +145,15 @@ pub async fn prepare(services: &[Arc<Service>], dns: &DnsConfig, states: &States
     services.iter().for_each(|service| service.refresh(states));
 }
 
-async fn look_at_files(services: &[Arc<Service>], states: &States) {
-    let mut paths: Vec<PathBuf> = services.iter().filter_map(|service| service.file().map(Into::into)).collect();
-    paths.sort();
-    paths.dedup();
+async fn look_at_files(states: &States) {
     let states = states.clone();
     // A file system may take its time.
-    let looked = spawn_blocking(move || states.files.look(&paths).then(|| states.moved.notify_one()));
+    let looked = spawn_blocking(move || states.files.look().then(|| states.moved.notify_one()));
     _ = looked.await;
 }
 
-fn names(services: &[Arc<Service>], states: &States) -> Vec<Name> {
-    let mut names: Vec<Name> = services.iter().flat_map(|service| service.names(states)).collect();
+fn names(services: &[Arc<Service>]) -> Vec<Name> {
+    let mut names: Vec<Name> = services.iter().flat_map(|service| service.names()).collect();
     names.sort();
     names.dedup();
     names
@@ -199,9 +188,4 @@ async fn probe_for_ever(subject: Subject, probe: Probe, settings: ProbeSettings,
         }
         learned.notify_one();
     }
-}
-
-/// Up to a tenth less, so that many instances and endpoints do not ask in step.
-fn jittered(duration: Duration) -> Duration {
-    duration.mul_f64(1.0 - fastrand::f64() / 10.0)
 }

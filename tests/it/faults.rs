@@ -157,6 +157,24 @@ fn a_dripping_header_is_late_and_a_dripping_body_ends_at_total() {
 }
 
 #[test]
+fn a_caller_who_is_slow_ejects_nobody_and_opens_no_circuit() {
+    let upstream = Upstream::start(|request| Answer::Text(request.body.clone()));
+    let strict = "timeouts: { total: 300ms }, ejection: { after: 1 }, breaker: { consecutive: 1 }";
+    let gateway = gateway(&[upstream.url(), upstream.url().replace("127.0.0.1", "localhost")], strict);
+    for _ in 0..4 {
+        let mut caller = gateway.client();
+        caller.send(b"POST /x/1 HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 10\r\n\r\nhalf");
+        let answer = soon(|| caller.answer(false));
+        assert_eq!((answer.status, answer.code().as_str()), (504, "upstream_timeout"));
+        let line = gateway.log_line(answer.header("x-request-id").unwrap());
+        assert_eq!(line["reason"], "timeouts.total struck", "{line}");
+    }
+    assert_eq!(gateway.metric("edgeway_ejections_total{service=\"s\"}"), Some(0.0));
+    assert_eq!(gateway.metric("edgeway_breaker_openings_total{service=\"s\"}"), Some(0.0));
+    assert_eq!(gateway.get("/x/1", &[]).status, 200);
+}
+
+#[test]
 fn idle_connections_that_close_as_they_are_reused_cost_no_get_and_double_no_post() {
     let upstream = Upstream::start(|request| match request.nth {
         0 => Answer::Text(request.body.clone()),

@@ -275,3 +275,91 @@ fn a_file_of_endpoints_is_taken_over_without_a_reload() {
     (0..4).for_each(|_| assert_eq!(gateway.get("/x/1", &[]).status, 200));
     assert!(one.seen().is_empty());
 }
+
+#[test]
+fn a_hundred_reloads_under_load_keep_who_is_ejected_and_which_circuit_is_open() {
+    let (well, ill) = (Upstream::echo(), oops());
+    let file = |turn: usize| {
+        format!(
+            "services:\n  s: {{ endpoints: [\"{}\", \"{}\"], health: {{ probe: off }}, balancer: least_request, \
+             ejection: {{ time: 1h, longest: 2h }} }}\n  \
+             t: {{ endpoints: [\"{}\"], health: {{ probe: off }}, breaker: {{ consecutive: 1, open: 1h, longest_open: 1h }} }}\n\
+             routes:\n  - {{ id: all, match: {{ path: /x/* }}, service: s, auth: public }}\n  \
+             - {{ id: dead, match: {{ path: /dead/* }}, service: t, auth: public }}\n  \
+             - {{ id: turn, match: {{ path: /turn }}, respond: {{ body: \"{turn}\" }}, auth: public }}\n",
+            well.url(),
+            ill.url(),
+            nobody()
+        )
+    };
+    let gateway = Gateway::start(&file(0));
+    assert!(within_patience(|| {
+        gateway.get("/x/1", &[]);
+        gateway.stderr().contains("is ejected for")
+    }));
+    assert!(within_patience(|| gateway.get("/dead/1", &[]).code() == "circuit_open"));
+    ill.forget();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut client = gateway.client();
+                while !stop.load(SeqCst) {
+                    assert_eq!(client.get("/x/1", &[]).status, 200);
+                }
+            });
+        }
+        for turn in 1..=100 {
+            gateway.rewrite(&file(turn));
+            assert!(gateway.reload());
+            assert_eq!(gateway.get("/dead/1", &[]).code(), "circuit_open", "turn {turn}");
+        }
+        stop.store(true, SeqCst);
+    });
+    assert_eq!(gateway.get("/turn", &[]).body, "100");
+    assert!(ill.seen().is_empty(), "a reload sent requests to an ejected endpoint");
+    let idle = |address: &str| format!("edgeway_endpoint_requests_in_flight{{service=\"s\",endpoint=\"{address}\"}}");
+    assert!(within_patience(|| gateway.metric(&idle(&well.address.to_string())) == Some(0.0)));
+    assert_eq!(gateway.metric(&idle(&ill.address.to_string())), Some(0.0));
+}
+
+#[test]
+fn probes_of_an_endpoint_that_left_stop() {
+    let (stays, leaves) = (probed(), probed());
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("members.yaml");
+    std::fs::write(&file, format!("[\"{}\", \"{}\"]", stays.0.url(), leaves.0.url())).unwrap();
+    let _gateway = Gateway::start(&format!(
+        "services: {{ s: {{ endpoints_file: \"{}\", health: {{ interval: 200ms, timeout: 5s }} }} }}\n\
+         routes: [{{ id: all, match: {{ path: /x/* }}, service: s, auth: public }}]\n",
+        file.display()
+    ));
+    let count = |of: &(Upstream, Arc<AtomicUsize>)| of.1.load(SeqCst);
+    assert!(within_patience(|| count(&leaves) > 2 && count(&stays) > 2));
+    std::fs::write(&file, format!("[\"{}\"]", stays.0.url())).unwrap();
+    // It has left when a whole round of the other's probes brings it none; then none may come any more.
+    let mut quiet = (count(&stays), count(&leaves));
+    assert!(within_patience(|| {
+        let now = (count(&stays), count(&leaves));
+        if now.1 != quiet.1 {
+            quiet = now;
+        }
+        now.0 >= quiet.0 + 3
+    }));
+    let at_the_end = (count(&stays), count(&leaves));
+    assert!(within_patience(|| count(&stays) >= at_the_end.0 + 8));
+    assert_eq!(count(&leaves), at_the_end.1);
+}
+
+/// A service that counts its probes.
+fn probed() -> (Upstream, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    let upstream = Upstream::start(move |request| {
+        if request.line.starts_with("GET /health ") {
+            counted.fetch_add(1, SeqCst);
+        }
+        Answer::Text(request.line.clone())
+    });
+    (upstream, count)
+}

@@ -64,15 +64,30 @@ impl Schedule {
         Some((first, second))
     }
 
+    #[inline]
     fn draw_with(&self, chance: u32, wanted: impl Fn(&Seat) -> bool) -> Option<&Seat> {
+        match self.seat(chance) {
+            Some(seat) if wanted(seat) => Some(seat),
+            _ => self.draw_again(chance, wanted),
+        }
+    }
+
+    #[inline]
+    fn seat(&self, chance: u32) -> Option<&Seat> {
         // A multiplication in place of a division: uneven by the length in 2³², which nobody can notice.
-        let at = |chance| self.turns.get(((u64::from(chance) * self.length as u64) >> 32) as usize);
-        let seat = |chance| self.seats.get(*at(chance)? as usize).filter(|seat| wanted(seat));
-        let again = || (1..DRAWS).find_map(|_| seat(fastrand::u32(..)));
-        seat(chance).or_else(again).or_else(|| self.any(chance as usize, &wanted))
+        let turn = self.turns.get(((u64::from(chance) * self.length as u64) >> 32) as usize)?;
+        self.seats.get(*turn as usize)
+    }
+
+    /// Apart, so that the usual draw stays short.
+    #[inline(never)]
+    fn draw_again(&self, chance: u32, wanted: impl Fn(&Seat) -> bool) -> Option<&Seat> {
+        let again = (1..DRAWS).find_map(|_| self.seat(fastrand::u32(..)).filter(|seat| wanted(seat)));
+        again.or_else(|| self.any(chance as usize, wanted))
     }
 
     /// The first that is wanted, from a place that moves: whoever follows an ill one would else get all of its share.
+    #[cold]
     fn any(&self, start: usize, wanted: impl Fn(&Seat) -> bool) -> Option<&Seat> {
         let (before, after) = self.seats.split_at_checked(start.checked_rem(self.seats.len())?)?;
         after.iter().chain(before).find(|seat| wanted(seat))
