@@ -38,8 +38,6 @@ FLAT = ("find-in-10000", "find-in-10", 1.5)
 """A look-up must not grow with the number of routes (issue: at most 1.5 times)."""
 
 CEILING = {"find-in-10000": 1_500, "token": 1_200, **PICKS}
-# Its goal of 400 is not reached yet (docs/performance.md): it is held where it is.
-del CEILING["pick-ewma-3"]
 """Bounds that no recording raises."""
 
 HEADER = """\
