@@ -23,6 +23,7 @@ pub mod resilience;
 pub mod routing;
 pub mod upstream;
 
+pub mod net;
 pub mod store;
 pub mod types;
 

@@ -21,6 +21,8 @@ pub(super) struct Admission {
     pub(super) identity: Option<Arc<Identity>>,
     /// What the strictest limit says, also when it lets the request pass.
     pub(super) limit: Option<limits::Headers>,
+    /// The code of the first refusal that only `mode: observe` let pass.
+    pub(super) observed: Option<&'static str>,
     /// The nearest route of a 404 and what did not match, for the log.
     pub(super) nearest: Option<Box<str>>,
 }

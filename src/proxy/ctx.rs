@@ -167,6 +167,9 @@ impl RequestCtx {
         if let Some(rejection) = &self.rejection {
             metrics.refused(route, rejection.code());
         }
+        if let Some(code) = self.found.observed {
+            metrics.observed(code);
+        }
     }
 
     fn log(&self, head: &RequestHeader, status: u16, took: Duration) {
@@ -190,7 +193,7 @@ impl RequestCtx {
             client: self.client.address,
             code: self.rejection.as_ref().map(Rejection::code),
             reason: self.reason(),
-            observed: self.attempts.observed.map(Observed::word),
+            observed: self.found.observed.or(self.attempts.observed.map(Observed::word)),
         });
     }
 

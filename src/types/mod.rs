@@ -1,5 +1,6 @@
 //! Small words every module speaks. Nothing here knows about the gateway.
 
+mod client_certificate;
 mod clock;
 mod count;
 mod duration;
@@ -14,6 +15,7 @@ mod size;
 mod statuses;
 mod swap;
 
+pub use client_certificate::ClientCertificate;
 pub use clock::{Clock, Moment};
 pub use count::{Count, Tally};
 pub use duration::Span;

@@ -36,6 +36,8 @@ pub struct Metrics {
     /// Requests that met no route.
     none: RouteMetrics,
     rejections: Tally,
+    /// What `mode: observe` let pass.
+    observed: Tally,
 }
 
 /// A route, and the service that it forwards to.
@@ -44,11 +46,13 @@ type Key = (RouteId, Option<ServiceId>);
 impl Metrics {
     /// Nothing counted yet. `codes`: the words that refusals have.
     pub fn new(codes: impl IntoIterator<Item = &'static str>) -> Self {
+        let codes: Vec<&'static str> = codes.into_iter().collect();
         Self {
             routes: Mutex::default(),
             services: Mutex::default(),
             none: RouteMetrics::new("", ""),
-            rejections: Tally::new(codes),
+            rejections: Tally::new(codes.iter().copied()),
+            observed: Tally::new(codes),
         }
     }
 
@@ -74,6 +78,11 @@ impl Metrics {
         if code == RATE_LIMITED {
             route.limited();
         }
+    }
+
+    /// A request would have been refused with `code`, and only `mode: observe` let it pass.
+    pub fn observed(&self, code: &'static str) {
+        self.observed.add(code);
     }
 
     /// Forget routes and services that nobody names, where there are very many.
@@ -108,7 +117,12 @@ impl Metrics {
         let sums = self.rejections.sums();
         let of = |(code, count): &(&'static str, u64)| ([*code], *count as f64);
         let tokens = sums.iter().filter(|(code, _)| code.starts_with("token_"));
-        vec![names::REJECTIONS.each(sums.iter().map(of)), names::AUTH_FAILURES.each(tokens.map(of))]
+        let observed = self.observed.sums();
+        vec![
+            names::REJECTIONS.each(sums.iter().map(of)),
+            names::OBSERVED_REJECTIONS.each(observed.iter().map(of)),
+            names::AUTH_FAILURES.each(tokens.map(of)),
+        ]
     }
 }
 

@@ -1,0 +1,49 @@
+//! Connections of callers.
+
+use crate::observability::metrics::{
+    Kind::{Counter, Gauge},
+    Name,
+};
+
+/// Connections that were let in.
+pub const CONNECTIONS: Name = Name {
+    name: "edgeway_connections_accepted_total",
+    kind: Counter,
+    labels: &[],
+    help: "Connections of callers that were let in.",
+};
+/// Connections that are open.
+pub const CONNECTIONS_OPEN: Name =
+    Name { name: "edgeway_connections_open", kind: Gauge, labels: &[], help: "Connections of callers that are open." };
+/// Connections that were closed at once.
+pub const CONNECTIONS_REFUSED: Name = Name {
+    name: "edgeway_connections_refused_total",
+    kind: Counter,
+    labels: &["limit"],
+    help: "Connections that were closed at once: limit is in_all or per_address.",
+};
+/// Requests that pingora refused before any phase of ours.
+pub const MALFORMED: Name = Name {
+    name: "edgeway_requests_malformed_total",
+    kind: Counter,
+    labels: &[],
+    help: "Requests that were answered before they could be read: no HTTP, too many headers, CONNECT.",
+};
+/// Heads that ended with 408.
+pub const SLOW_HEADS: Name = Name {
+    name: "edgeway_slow_heads_total",
+    kind: Counter,
+    labels: &[],
+    help: "Requests whose head took longer than head_timeout.",
+};
+/// Connections that ended at `keepalive_timeout`.
+pub const IDLE_CLOSED: Name = Name {
+    name: "edgeway_connections_idle_closed_total",
+    kind: Counter,
+    labels: &[],
+    help: "Connections that the gateway closed because nothing came on them.",
+};
+
+/// All of these.
+pub(super) const EDGE: &[&Name] =
+    &[&CONNECTIONS, &CONNECTIONS_OPEN, &CONNECTIONS_REFUSED, &MALFORMED, &SLOW_HEADS, &IDLE_CLOSED];
