@@ -15,6 +15,7 @@ pub mod runtime;
 
 pub mod config;
 
+pub mod addresses;
 pub mod auth;
 pub mod cors;
 pub mod limits;
@@ -23,6 +24,7 @@ pub mod resilience;
 pub mod routing;
 pub mod upstream;
 
+pub mod files;
 pub mod net;
 pub mod store;
 pub mod types;

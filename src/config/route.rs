@@ -1,6 +1,7 @@
 //! One entry of `routes:`, composed of the sections of several modules.
 
 use crate::{
+    addresses::AddressesConfig,
     auth::{AccessConfig, RouteAuth},
     cors::CorsConfig,
     limits::LimitConfig,
@@ -29,6 +30,9 @@ pub struct RouteConfig {
     /// Answer at once.
     #[serde(default)]
     pub respond: Option<RespondConfig>,
+    /// From where it may be called, beside what the listener says.
+    #[serde(default)]
+    pub addresses: AddressesConfig,
     /// Who may call. Default: required.
     #[serde(default)]
     pub auth: RouteAuth,

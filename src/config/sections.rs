@@ -2,8 +2,9 @@
 //!
 //! The snapshot asks them again when it is built. Asking here too brings their errors into the same run as all others.
 
-use super::{ConfigError, check, faults::not_set, source_map::below, tree::Tree};
+use super::{ConfigError, ListenerConfig, check, faults::not_set, source_map::below, tree::Tree};
 use crate::{
+    addresses::{AddressFiles, Addresses, AddressesConfig},
     admin::AdminConfig,
     auth::{Access, AccessConfig, AuthConfig, Authenticator},
     cors::{Cors, CorsConfig},
@@ -23,6 +24,8 @@ pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
         sections.auth();
     }
     sections.admin();
+    let listeners = tree.value.pointer("/listeners").and_then(Value::as_array).map_or(0, Vec::len);
+    (0..listeners).for_each(|index| sections.listener(&format!("/listeners/{index}")));
     sections.cors("/cors");
     sections.limits();
     sections.dns();
@@ -68,6 +71,21 @@ impl Sections<'_> {
                 "/admin/token",
                 "cannot be sent in a header; use visible ASCII: openssl rand -hex 32".to_owned(),
             );
+        }
+    }
+
+    fn listener(&mut self, here: &str) {
+        self.addresses(here);
+        if self.read::<ListenerConfig>(here).is_some_and(|one| one.proxy_protocol && one.trusted_proxies.is_empty()) {
+            let reason = "nobody may write a PROXY protocol header; name the balancers in trusted_proxies";
+            self.wrong(&format!("{here}/proxy_protocol"), reason.to_owned());
+        }
+    }
+
+    fn addresses(&mut self, here: &str) {
+        let Some(config) = self.read::<AddressesConfig>(&format!("{here}/addresses")) else { return };
+        for (key, reason) in Addresses::build(&config, &AddressFiles::default()).err().into_iter().flatten() {
+            self.wrong(&format!("{here}/addresses/{key}"), reason);
         }
     }
 
@@ -118,6 +136,7 @@ impl Sections<'_> {
     }
 
     fn route(&mut self, here: &str, route: &Map<String, Value>) {
+        self.addresses(here);
         if route.contains_key("cors") {
             self.cors(&format!("{here}/cors"));
         }

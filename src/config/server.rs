@@ -1,6 +1,9 @@
 //! The process's own sections: `server:` and `listeners:`. Changing them needs a new process.
 
-use crate::types::{List, ListenAddress, Network, Size, Span};
+use crate::{
+    addresses::AddressesConfig,
+    types::{List, ListenAddress, Network, Size, Span},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +108,13 @@ pub struct ListenerConfig {
     /// Balancers in front of the gateway, as addresses or ranges: their `X-Forwarded-*` and `X-Request-ID` are
     /// believed. A list, or one text with commas. Default: none.
     pub trusted_proxies: List<Network>,
+    /// Whether every connection begins with a PROXY protocol header, version 1 or 2, as a balancer of TCP writes it. Only
+    /// `trusted_proxies` may connect then; what begins otherwise is closed. Changing it needs a restart. Default: false.
+    pub proxy_protocol: bool,
+    /// Whether services get `Forwarded` (RFC 7239) too, with what trusted proxies said under it. Default: false.
+    pub forwarded: bool,
+    /// From where callers may call; asked for everything on this listener, `/health` too.
+    pub addresses: AddressesConfig,
     /// Most headers of a request; then 431. 1 to 256 (more are not read). Default: 100.
     #[schemars(range(min = 1, max = 256))]
     pub max_headers: usize,
@@ -126,6 +136,9 @@ impl Default for ListenerConfig {
             head_timeout: Span::seconds(10),
             h2c: true,
             trusted_proxies: List::default(),
+            proxy_protocol: false,
+            forwarded: false,
+            addresses: AddressesConfig::default(),
             max_headers: 100,
             max_header: Size::kib(16),
             max_headers_total: Size::kib(64),

@@ -8,6 +8,7 @@ use crate::observability::{ConnectionCounters, ConnectionRefusal};
 use std::{fmt, net::IpAddr, sync::Arc};
 
 /// The door of one listener: lets connections in as long as there are places, counts, and tells what it refuses.
+#[derive(Clone)]
 pub struct Door(Arc<Inner>);
 
 struct Inner {
@@ -17,6 +18,8 @@ struct Inner {
     counters: Arc<ConnectionCounters>,
     refused_in_all: Arc<Teller>,
     refused_per_address: Arc<Teller>,
+    proxies_untrusted: Arc<Teller>,
+    proxy_headers: Arc<Teller>,
     malformed: Arc<Teller>,
     slow_heads: Arc<Teller>,
 }
@@ -40,6 +43,18 @@ impl Door {
                      open (a balancer belongs into trusted_proxies); last from {last}"
                 );
             }),
+            proxies_untrusted: Teller::new(|count, last| {
+                log::warn!(
+                    "{count} connections were refused in a second: this listener speaks the PROXY protocol with \
+                     trusted_proxies alone; last from {last}"
+                );
+            }),
+            proxy_headers: Teller::new(|count, last| {
+                log::warn!(
+                    "{count} connections were closed in a second: no PROXY protocol header within head_timeout; last \
+                     from {last}"
+                );
+            }),
             malformed: Teller::new(|count, last| {
                 log::info!("{count} malformed requests were refused unread in a second; last from {last}");
             }),
@@ -56,16 +71,49 @@ impl Door {
         // Who is exempt today is not counted; the place remembers, because a reload may change it.
         let address = limits.per_address.and(peer).map(Address::of);
         if let Err(refusal) = door.places.enter(address, limits) {
-            door.counters.refused(refusal);
-            let teller = match refusal {
-                ConnectionRefusal::InAll => &door.refused_in_all,
-                ConnectionRefusal::PerAddress => &door.refused_per_address,
-            };
-            teller.happened(peer);
+            door.refused(refusal, peer);
             return None;
         }
         door.counters.opened();
-        Some(Place { door: door.clone(), address, peer, largest_head: limits.largest_head })
+        Some(Place { door: door.clone(), address, peer, largest_head: limits.largest_head, opened: true })
+    }
+
+    /// Let a connection in that has still to say for whom it comes; only trusted proxies may.
+    pub(super) fn enter_proxy(&self, peer: Option<IpAddr>) -> Option<Place> {
+        let door = &self.0;
+        let limits = self.proxy(peer)?;
+        if let Err(refusal) = door.places.enter(None, limits) {
+            door.refused(refusal, peer);
+            return None;
+        }
+        Some(Place { door: door.clone(), address: None, peer, largest_head: limits.largest_head, opened: false })
+    }
+
+    /// What holds for `peer`, if it is a trusted proxy, whose word counts.
+    pub(super) fn proxy(&self, peer: Option<IpAddr>) -> Option<ConnectionLimits> {
+        let limits = peer.map(|_| (self.0.limits)(peer)).filter(|limits| limits.per_address.is_none());
+        if limits.is_none() {
+            self.0.refused(ConnectionRefusal::ProxyUntrusted, peer);
+        }
+        limits
+    }
+
+    /// It did not begin with a PROXY protocol header.
+    pub(super) fn no_header(&self, peer: Option<IpAddr>) {
+        self.0.refused(ConnectionRefusal::ProxyHeader, peer);
+    }
+}
+
+impl Inner {
+    fn refused(&self, refusal: ConnectionRefusal, peer: Option<IpAddr>) {
+        self.counters.refused(refusal);
+        let teller = match refusal {
+            ConnectionRefusal::InAll => &self.refused_in_all,
+            ConnectionRefusal::PerAddress => &self.refused_per_address,
+            ConnectionRefusal::ProxyUntrusted => &self.proxies_untrusted,
+            ConnectionRefusal::ProxyHeader => &self.proxy_headers,
+        };
+        teller.happened(peer);
     }
 }
 
@@ -81,9 +129,26 @@ pub(super) struct Place {
     address: Option<Address>,
     peer: Option<IpAddr>,
     largest_head: usize,
+    /// Whether it is counted as let in; not before it is known for whom it comes.
+    opened: bool,
 }
 
 impl Place {
+    /// It is known now for whom a proxy's connection comes: they have a limit of their own. `false`: they are over it.
+    pub(super) fn comes_from(&mut self, peer: Option<IpAddr>) -> bool {
+        let most = (self.door.limits)(peer).per_address;
+        self.address = most.and(peer).map(Address::of);
+        self.peer = peer;
+        if let Err(refusal) = self.door.places.enter_as(self.address, most) {
+            self.address = None;
+            self.door.refused(refusal, peer);
+            return false;
+        }
+        self.door.counters.opened();
+        self.opened = true;
+        true
+    }
+
     /// Bytes of a head that may be kept while its end is still to come.
     pub(super) fn largest_head(&self) -> usize {
         self.largest_head
@@ -107,7 +172,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.door.places.leave(self.address);
-        self.door.counters.closed();
+        if self.opened {
+            self.door.counters.closed();
+        }
     }
 }
 

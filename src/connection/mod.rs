@@ -3,6 +3,9 @@
 //! First the [`Door`]: what is over `max_connections` or `max_connections_per_address` is closed before a byte is read,
 //! counted, and told in one line a second. Trusted proxies are many callers and have no limit of their own.
 //!
+//! Where a listener speaks the PROXY protocol, every connection comes from a trusted proxy and begins by saying for whom:
+//! who that is counts for the limits and is the peer from then on. Whatever begins otherwise is closed.
+//!
 //! Then the guard, the stream that [`Front`] puts around each connection. It hands the proxy one request at a time, to
 //! its last byte and not one more, and knows what every head says about its body before pingora reads it: a head or a
 //! body that could be read in two ways is [`Malformed`], and no byte behind it is ever taken for a request. What comes of
@@ -28,6 +31,8 @@ mod http2;
 mod malformed;
 mod own_answer;
 mod places;
+mod proxied;
+mod proxy_header;
 mod tell;
 
 pub use door::Door;
@@ -35,8 +40,10 @@ pub use head::content_length;
 pub use http2::http2_options;
 pub use malformed::Malformed;
 pub use places::ConnectionLimits;
+pub use proxied::{Opening, ProxyHeaders};
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use guard::Guard;
 use pingora::{
     apps::ServerApp,
@@ -52,24 +59,30 @@ pub struct Front<A> {
     app: Arc<A>,
     head_timeout: Duration,
     door: Door,
+    opening: Opening,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Front<A> {
     /// Guard the connections of `app` that come through `door`. A head may take `head_timeout` from its first to its
     /// last byte.
-    pub fn new(app: A, head_timeout: Duration, door: Door) -> Self {
-        Self { app: Arc::new(app), head_timeout, door }
+    pub fn new(app: A, head_timeout: Duration, door: Door, opening: Opening) -> Self {
+        Self { app: Arc::new(app), head_timeout, door, opening }
     }
 }
 
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let digest = stream.get_socket_digest();
-        let peer = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet()).map(|peer| peer.ip());
-        let place = self.door.enter(peer)?;
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let (place, early) = match self.opening {
+            // Before a handshake it has been read already.
+            Opening::ProxyHeader if stream.get_ssl_digest().is_none() => {
+                proxied::enter(&mut stream, &self.door, self.head_timeout).await?
+            }
+            _ => (self.door.enter(proxied::peer(&*stream))?, BytesMut::new()),
+        };
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let mut guard = Guard::new(stream, self.head_timeout, place);
+        guard.begin_with(early);
         if http2 {
             guard.speak_http2();
         }

@@ -55,16 +55,22 @@ impl Places {
     /// Take a place, to be given back with [`Places::leave`] and the same address.
     pub(super) fn enter(&self, address: Option<Address>, limits: ConnectionLimits) -> Result<(), ConnectionRefusal> {
         // First the address: a flood of one of them is told as what it is.
-        let most = limits.per_address.unwrap_or(u32::MAX);
-        if address.is_some_and(|address| !self.enter_address(address, most)) {
-            return Err(ConnectionRefusal::PerAddress);
-        }
+        self.enter_as(address, limits.per_address)?;
         let entered = self.open.fetch_update(Relaxed, Relaxed, |open| (open < limits.in_all).then_some(open + 1));
         if entered.is_err() {
             self.leave_address(address);
             return Err(ConnectionRefusal::InAll);
         }
         Ok(())
+    }
+
+    /// Count a connection that has its place already under an address too.
+    pub(super) fn enter_as(&self, address: Option<Address>, most: Option<u32>) -> Result<(), ConnectionRefusal> {
+        let most = most.unwrap_or(u32::MAX);
+        match address {
+            Some(address) if !self.enter_address(address, most) => Err(ConnectionRefusal::PerAddress),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn leave(&self, address: Option<Address>) {

@@ -9,6 +9,8 @@ pub struct ConnectionCounters {
     closed: AtomicU64,
     refused_total_limit: AtomicU64,
     refused_per_address: AtomicU64,
+    refused_proxy_untrusted: AtomicU64,
+    refused_proxy_header: AtomicU64,
     malformed: AtomicU64,
     slow_heads: AtomicU64,
     idle_closed: AtomicU64,
@@ -25,6 +27,10 @@ pub struct ConnectionCounts {
     pub refused_total_limit: u64,
     /// Connections closed at once, because their address had `max_connections_per_address` open.
     pub refused_per_address: u64,
+    /// Connections closed at once, because their listener speaks the PROXY protocol and they came from nobody trusted.
+    pub refused_proxy_untrusted: u64,
+    /// Connections closed because they did not begin with a PROXY protocol header, or not in time.
+    pub refused_proxy_header: u64,
     /// Requests that were refused before any phase of the proxy: no HTTP, over 256 headers, too long for anybody; on HTTP/2
     /// what h2 resets. They have no line in the access log.
     pub malformed: u64,
@@ -42,6 +48,10 @@ pub enum ConnectionRefusal {
     InAll,
     /// `max_connections_per_address`.
     PerAddress,
+    /// It came to a listener of the PROXY protocol from an address that is not one of `trusted_proxies`.
+    ProxyUntrusted,
+    /// It did not begin with a PROXY protocol header in time.
+    ProxyHeader,
 }
 
 impl ConnectionCounters {
@@ -60,6 +70,8 @@ impl ConnectionCounters {
         let counter = match refusal {
             ConnectionRefusal::InAll => &self.refused_total_limit,
             ConnectionRefusal::PerAddress => &self.refused_per_address,
+            ConnectionRefusal::ProxyUntrusted => &self.refused_proxy_untrusted,
+            ConnectionRefusal::ProxyHeader => &self.refused_proxy_header,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -89,6 +101,8 @@ impl ConnectionCounters {
             open: accepted.saturating_sub(closed),
             refused_total_limit: self.refused_total_limit.load(Relaxed),
             refused_per_address: self.refused_per_address.load(Relaxed),
+            refused_proxy_untrusted: self.refused_proxy_untrusted.load(Relaxed),
+            refused_proxy_header: self.refused_proxy_header.load(Relaxed),
             malformed: self.malformed.load(Relaxed),
             slow_heads: self.slow_heads.load(Relaxed),
             idle_closed: self.idle_closed.load(Relaxed),

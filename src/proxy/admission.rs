@@ -2,6 +2,7 @@
 
 use super::Rejection;
 use crate::{
+    addresses::{Addresses, Verdict as AddressVerdict},
     auth::Identity,
     cors,
     limits::{self, Asker, Limit, Refused},
@@ -56,6 +57,7 @@ pub(super) async fn admit(
     }
     let (index, route) = find(snapshot, target, &head.headers, found)?;
     found.route = Some(index);
+    check_address(route.addresses.as_ref(), client, found)?;
     if target.has_encoded_slash() {
         *target = slashes(snapshot, head, target, index, route)?;
     }
@@ -78,6 +80,19 @@ struct Caller<'r> {
     client: IpAddr,
     headers: &'r HeaderMap,
     route: &'r str,
+}
+
+/// Whether one may call from `address`: asked before anything that costs more than a look-up.
+pub(super) fn check_address(
+    addresses: Option<&Addresses>,
+    address: IpAddr,
+    found: &mut Admission,
+) -> Result<(), Rejection> {
+    let Some(addresses) = addresses else { return Ok(()) };
+    if addresses.check(address)? == AddressVerdict::Observed {
+        found.observed = found.observed.or(Some("address_denied"));
+    }
+    Ok(())
 }
 
 /// Who calls, and whether they call too often.

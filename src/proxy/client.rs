@@ -3,12 +3,14 @@
 use super::headers::Word;
 use crate::types::Network;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use pingora::{protocols::l4::socket::SocketAddr, proxy::Session};
+use std::net::{self, IpAddr, Ipv4Addr};
 
 /// What proxies in front of the gateway say about a request. `static`, so that a head can borrow the text.
 pub(super) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Most hops that are looked at: ALB itself answers 463 above 30 addresses.
 const MOST_HOPS: usize = 64;
@@ -25,18 +27,35 @@ pub(super) struct Client {
     pub(super) peer: IpAddr,
     /// Whether the peer is a trusted proxy, whose word counts.
     pub(super) trusted: bool,
+    /// `https` where the peer speaks TLS with the gateway.
+    pub(super) scheme: &'static str,
+    /// The port that the peer is connected to, as far as is known; behind a PROXY protocol header the balancer's.
+    pub(super) port: Option<u16>,
 }
 
 impl Client {
     /// Nobody, until the head of the request is there.
-    pub(super) const UNKNOWN: Self =
-        Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED), trusted: false };
+    pub(super) const UNKNOWN: Self = Self {
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        trusted: false,
+        scheme: "http",
+        port: None,
+    };
 
-    /// Read `X-Forwarded-For` from right to left, as long as proxies in `trusted` vouch for it.
+    /// Who stands behind the connection of `session`.
+    pub(super) fn of(session: &Session, trusted: &[Network]) -> Self {
+        let Some(SocketAddr::Inet(peer)) = session.client_addr() else { return Self::UNKNOWN };
+        let port = session.server_addr().and_then(|own| own.as_inet()).map(|own| own.port());
+        Self { scheme: scheme(session), port, ..Self::resolve(peer.ip(), &session.req_header().headers, trusted) }
+    }
+
+    /// Read `X-Forwarded-For` from right to left, as long as proxies in `trusted` vouch for it. `Forwarded` is not asked:
+    /// where two headers could differ, somebody would use that.
     pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Self {
         let peer = peer.to_canonical();
         let known = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
-        let mut client = Self { address: peer, peer, trusted: known(peer) };
+        let mut client = Self { address: peer, peer, trusted: known(peer), ..Self::UNKNOWN };
         if !client.trusted {
             return client;
         }
@@ -80,10 +99,17 @@ impl Client {
     }
 }
 
+/// What the peer speaks with the gateway.
+fn scheme(session: &Session) -> &'static str {
+    let encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    if encrypted { "https" } else { "http" }
+}
+
 /// `192.0.2.1`, `192.0.2.1:5678`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:5678`: all forms that ALB writes.
 fn hop_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let address = bare.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    let address =
+        bare.parse::<IpAddr>().ok().or_else(|| text.parse::<net::SocketAddr>().ok().map(|socket| socket.ip()));
     address.map(|address| address.to_canonical())
 }
 

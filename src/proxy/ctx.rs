@@ -1,4 +1,4 @@
-use super::{Rejection, admission::Admission, attempt::Attempts, client::Client};
+use super::{Rejection, admission, admission::Admission, attempt::Attempts, client::Client};
 use crate::{
     cors::Cors,
     observability::{Level, Line, RequestId, metrics::ServiceMetrics},
@@ -12,7 +12,7 @@ use pingora::{
     ErrorType,
     http::RequestHeader,
     prelude::{Error, Result},
-    protocols::l4::socket::SocketAddr,
+    proxy::Session,
 };
 use std::{
     fmt,
@@ -58,16 +58,19 @@ impl RequestCtx {
     }
 
     /// The head is here: who calls, and under which name.
-    pub(super) fn begin(&mut self, peer: Option<&SocketAddr>, head: &RequestHeader) {
-        if let Some(SocketAddr::Inet(address)) = peer {
-            let trusted = self.listener().map_or(&[][..], |listener| &listener.trusted_proxies);
-            self.client = Client::resolve(address.ip(), &head.headers, trusted);
-        }
+    pub(super) fn begin(&mut self, session: &Session) {
+        self.client = Client::of(session, self.listener().map_or(&[][..], |listener| &listener.trusted_proxies));
         if self.client.trusted
-            && let Some(kept) = head.headers.get(&super::headers::REQUEST_ID).and_then(RequestId::kept)
+            && let Some(kept) = session.req_header().headers.get(&super::headers::REQUEST_ID).and_then(RequestId::kept)
         {
             self.id = kept;
         }
+    }
+
+    /// Whether the listener takes requests from where this one comes.
+    pub(super) fn check_address(&mut self) -> Result<(), Rejection> {
+        let addresses = self.snapshot.listener(self.listener).and_then(|listener| listener.addresses.as_ref());
+        admission::check_address(addresses, self.client.address, &mut self.found)
     }
 
     pub(super) fn listener(&self) -> Option<&Listener> {

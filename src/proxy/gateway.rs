@@ -66,8 +66,8 @@ impl ProxyHttp for Gateway {
         session.set_read_timeout(Some(ctx.snapshot.idle));
         session.set_write_timeout(Some(ctx.snapshot.idle));
         let checked = head.and_then(|()| strict::check_head(session, listener));
-        ctx.begin(session.client_addr(), session.req_header());
-        checked.map_err(|rejection| {
+        ctx.begin(session);
+        checked.and_then(|()| ctx.check_address()).map_err(|rejection| {
             if matches!(rejection, Rejection::Malformed(_)) {
                 // Nobody knows where the next request begins.
                 session.set_keepalive(None);

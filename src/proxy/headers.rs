@@ -1,8 +1,9 @@
 //! Headers in and out: what we add, and what we never let through.
 
 use super::{
-    client::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO},
+    client::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_PROTO},
     ctx::RequestCtx,
+    forwarded::{self, FORWARDED},
 };
 use crate::{
     auth::{Identity, Protected},
@@ -102,15 +103,29 @@ fn is_word_of_a_proxy(name: &str) -> bool {
     PROXY_PREFIXES.into_iter().any(begins) || PROXY_WORDS.iter().any(|word| same(name, word))
 }
 
-/// `X-Forwarded-For`, `-Proto` and `-Host`: what the service cannot see itself.
+/// `X-Forwarded-For`, `-Port`, `-Proto` and `-Host`, and `Forwarded`: what the service cannot see itself.
 fn forwarded(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     match ctx.client.chain(&request.headers) {
         Some(chain) => request.insert_header(FORWARDED_FOR.as_str(), chain)?,
         None => _ = request.remove_header(&FORWARDED_FOR),
     }
-    // After `remove_untrusted`: what is there now came from a trusted proxy.
+    if ctx.listener().is_some_and(|listener| listener.forwarded) {
+        match forwarded::chain(&ctx.client, &request.headers) {
+            Some(chain) => request.insert_header(FORWARDED.as_str(), chain)?,
+            None => _ = request.remove_header(&FORWARDED),
+        }
+    }
+    // After `speak_for`: what is there now came from a trusted proxy. One that tells the scheme and no port has another
+    // port than the gateway.
+    let told = |name: &HeaderName| request.headers.contains_key(name);
+    if let Some(port) = ctx.client.port
+        && !told(&FORWARDED_PORT)
+        && !told(&FORWARDED_PROTO)
+    {
+        request.insert_header(FORWARDED_PORT.as_str(), HeaderValue::from(port))?;
+    }
     if !request.headers.contains_key(&FORWARDED_PROTO) {
-        request.insert_header(FORWARDED_PROTO.as_str(), HeaderValue::from_static("http"))?;
+        request.insert_header(FORWARDED_PROTO.as_str(), HeaderValue::from_static(ctx.client.scheme))?;
     }
     if !request.headers.contains_key(&FORWARDED_HOST)
         && let Some(host) = request.headers.get(header::HOST).cloned()
@@ -178,7 +193,8 @@ fn rewritten(value: Option<&HeaderValue>, request: &RequestHeader, ctx: &Request
     }
     let said =
         |name: &HeaderName| request.headers.get(name).filter(|_| ctx.client.trusted).and_then(|v| v.to_str().ok());
-    let scheme = said(&FORWARDED_PROTO).filter(|scheme| *scheme == "https").unwrap_or("http");
+    let scheme =
+        said(&FORWARDED_PROTO).filter(|scheme| ["http", "https"].contains(scheme)).unwrap_or(ctx.client.scheme);
     let sent = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = said(&FORWARDED_HOST).or(sent).filter(|host| host.parse::<Authority>().is_ok())?;
     HeaderValue::from_str(&format!("{scheme}://{host}{path}")).ok()

@@ -9,6 +9,7 @@ mod answer;
 mod attempt;
 mod client;
 mod ctx;
+mod forwarded;
 mod gateway;
 mod headers;
 mod http2;

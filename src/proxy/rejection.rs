@@ -2,6 +2,7 @@
 
 use super::http2;
 use crate::{
+    addresses::AddressDenied,
     auth::{AuthError, Forbidden},
     connection::Malformed,
     limits::Refused,
@@ -40,6 +41,9 @@ pub enum Rejection {
     /// Above `max_header` or `max_headers_total`.
     #[error("the headers of the request are too large")]
     HeadersTooLarge,
+    /// From an address that may not call.
+    #[error(transparent)]
+    AddressDenied(#[from] AddressDenied),
     /// Nothing in the table.
     #[error("nothing is found at this path")]
     NoRoute,
@@ -142,6 +146,7 @@ impl Rejection {
             Self::TargetTooLong,
             Self::TooManyHeaders,
             Self::HeadersTooLarge,
+            Self::AddressDenied(AddressDenied),
             Self::NoRoute,
             Self::MethodNotAllowed(Vec::new()),
             Self::Limited(Refused::OverLimit(Duration::ZERO)),
@@ -179,6 +184,7 @@ impl Rejection {
             Self::TargetTooLong => ("target_too_long", 414),
             Self::TooManyHeaders => ("too_many_headers", 431),
             Self::HeadersTooLarge => ("headers_too_large", 431),
+            Self::AddressDenied(_) => ("address_denied", 403),
             Self::NoRoute => ("no_route", 404),
             Self::MethodNotAllowed(_) => ("method_not_allowed", 405),
             Self::Unauthenticated(error) => (error.code(), 401),

@@ -1,4 +1,9 @@
-use crate::{config::ListenerConfig, types::Network};
+use super::snapshot::Problem;
+use crate::{
+    addresses::{AddressFiles, Addresses},
+    config::ListenerConfig,
+    types::Network,
+};
 use std::net::IpAddr;
 
 /// One entry of `listeners:`, compiled. What a reload may change of it.
@@ -6,6 +11,10 @@ use std::net::IpAddr;
 pub struct Listener {
     /// Proxies whose word counts.
     pub trusted_proxies: Box<[Network]>,
+    /// Whether services are told who called in `Forwarded` too.
+    pub forwarded: bool,
+    /// From where callers may call; `None`: from everywhere.
+    pub addresses: Option<Addresses>,
     /// Most connections at a time.
     pub max_connections: u32,
     /// Most connections of one address at a time.
@@ -23,9 +32,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub(super) fn build(config: &ListenerConfig) -> Self {
-        Self {
+    /// Compile one listener; problems are named below it.
+    pub(super) fn build(config: &ListenerConfig, files: &AddressFiles) -> Result<Self, Vec<Problem>> {
+        let addresses = Addresses::build(&config.addresses, files);
+        Ok(Self {
             trusted_proxies: config.trusted_proxies.iter().copied().collect(),
+            forwarded: config.forwarded,
+            addresses: addresses.map_err(below_addresses)?,
             max_connections: config.max_connections,
             max_connections_per_address: config.max_connections_per_address,
             keepalive_seconds: config.keepalive_timeout.get().as_secs().max(1),
@@ -33,7 +46,7 @@ impl Listener {
             max_header: config.max_header.get(),
             max_headers_total: config.max_headers_total.get(),
             max_target: config.max_target.get(),
-        }
+        })
     }
 
     /// Bytes of a head that may be kept while its end is still to come: somewhat more than the limits allow, so that a
@@ -47,4 +60,9 @@ impl Listener {
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(peer))
     }
+}
+
+/// The problems of `addresses:`, named below its listener or route.
+pub(super) fn below_addresses(problems: Vec<(&'static str, String)>) -> Vec<Problem> {
+    problems.into_iter().map(|(key, reason)| (format!("/addresses/{key}"), reason)).collect()
 }

@@ -1,5 +1,6 @@
 use super::{Reloads, Shown};
 use crate::{
+    addresses::AddressFiles,
     config::{ConfigErrors, Loaded},
     limits::Counters,
     observability::{AccessLog, ConnectionCounters, InFlight, metrics::Metrics},
@@ -25,6 +26,8 @@ pub struct Process {
     pub connections: Arc<ConnectionCounters>,
     /// One line per request.
     pub access_log: AccessLog,
+    /// Lists of addresses in files.
+    pub address_files: AddressFiles,
     /// What limits have counted.
     pub limits: Counters,
     /// What instances share.
@@ -57,6 +60,7 @@ impl Process {
             in_flight: InFlight::default(),
             connections: Arc::default(),
             access_log,
+            address_files: AddressFiles::default(),
             limits: Counters::new(loaded.config.limits.expected_keys.get()),
             store: store.map_err(|reason| loaded.sources.error("/redis/host", reason))?,
             metrics: Metrics::new(codes),

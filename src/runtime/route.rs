@@ -1,5 +1,6 @@
-use super::{HeaderEdits, Redirect, ServiceIndex, snapshot::Problem};
+use super::{HeaderEdits, Redirect, ServiceIndex, listener::below_addresses, snapshot::Problem};
 use crate::{
+    addresses::{AddressFiles, Addresses},
     auth::{Access, RouteAuth},
     config::{Config, HeadersConfig, RouteConfig},
     cors::Cors,
@@ -19,6 +20,8 @@ pub struct Route {
     pub id: RouteId,
     /// What it does.
     pub action: Action,
+    /// From where it may be called; `None`: from everywhere.
+    pub addresses: Option<Addresses>,
     /// Whether a token is needed.
     pub auth: RouteAuth,
     /// Which roles, permissions and claims are needed.
@@ -89,22 +92,21 @@ impl Route {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let action = keep(action(route, pattern, service), &mut problems);
+        let addresses = addresses(route, general, &mut problems);
         let access = keep(access(route), &mut problems);
         let limits = keep(limits(config, route, general), &mut problems);
         let cors = keep(own_cors(route), &mut problems);
         let rewrite = keep(rewrite(route, pattern), &mut problems);
         let request = keep(edits("request_headers", &route.request_headers), &mut problems);
         let response = keep(edits("response_headers", &route.response_headers), &mut problems);
-        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response)).zip(limits);
-        let ((((action, access), (cors, rewrite)), (request_headers, response_headers)), limits) =
+        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response)).zip(limits.zip(addresses));
+        let ((((action, access), (cors, rewrite)), (request_headers, response_headers)), (limits, addresses)) =
             parts.ok_or(problems)?;
-        let from = route.service.as_ref().and_then(|id| config.services.get(id));
-        let own = from.map(|service| service.timeouts).unwrap_or_default();
-        let retry = route.retry.as_ref().or_else(|| from.and_then(|service| service.retry.as_ref()));
-        let timeouts = Timeouts::resolve(&config.timeouts, &own, &route.timeouts);
+        let (timeouts, retry) = waiting(config, route);
         Ok(Self {
             id: route.id.clone(),
             action,
+            addresses,
             auth: route.auth,
             access,
             limits,
@@ -116,7 +118,7 @@ impl Route {
             max_body: route.max_body.unwrap_or(config.max_body).get(),
             patience: milliseconds(timeouts.header()),
             timeouts,
-            retry: retry.map_or_else(|| RetryPolicy::new(&RetryConfig::default()), RetryPolicy::new),
+            retry,
             metrics: general.metrics.route(&route.id, route.service.as_ref()),
         })
     }
@@ -132,6 +134,21 @@ fn keep<T>(outcome: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T
     outcome.map_err(|problem| problems.push(problem)).ok()
 }
 
+/// What the route does not say is as in its service, and then as at the top level.
+fn waiting(config: &Config, route: &RouteConfig) -> (Timeouts, RetryPolicy) {
+    let from = route.service.as_ref().and_then(|id| config.services.get(id));
+    let own = from.map(|service| service.timeouts).unwrap_or_default();
+    let retry = route.retry.as_ref().or_else(|| from.and_then(|service| service.retry.as_ref()));
+    let retry = retry.map_or_else(|| RetryPolicy::new(&RetryConfig::default()), RetryPolicy::new);
+    (Timeouts::resolve(&config.timeouts, &own, &route.timeouts), retry)
+}
+
+/// `None`: they cannot be compiled; `Some(None)`: none are given.
+fn addresses(route: &RouteConfig, general: &General<'_>, problems: &mut Vec<Problem>) -> Option<Option<Addresses>> {
+    let built = Addresses::build(&route.addresses, general.address_files);
+    built.map_err(|found| problems.extend(below_addresses(found))).ok()
+}
+
 fn access(route: &RouteConfig) -> Result<Access, Problem> {
     let place = |index: usize, key: &str| format!("/access/{index}/{key}").trim_end_matches('/').to_owned();
     Access::build(&route.access).map_err(|(index, key, reason)| (place(index, &key), reason))
@@ -141,6 +158,7 @@ fn access(route: &RouteConfig) -> Result<Access, Problem> {
 pub(super) struct General<'s> {
     pub(super) limit: Option<Arc<Limit>>,
     pub(super) counters: &'s Counters,
+    pub(super) address_files: &'s AddressFiles,
     pub(super) metrics: &'s Metrics,
 }
 

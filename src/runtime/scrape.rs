@@ -5,9 +5,10 @@ use crate::{
     observability::metrics::{
         CONTENT_TYPE, MetricFamily, Seen, exposition,
         names::{
-            BUILD_INFO, CONNECTIONS, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, DROPPED_LINES, FAILED_RELOADS, GENERATION,
-            IDLE_CLOSED, IN_PROGRESS, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES,
-            REDIS_UP, REDIS_WAIT, RELOADS, SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
+            BAD_ADDRESS_FILES, BUILD_INFO, CONNECTIONS, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, DROPPED_LINES,
+            FAILED_RELOADS, GENERATION, IDLE_CLOSED, IN_PROGRESS, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS,
+            MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, SLOW_HEADS, TOKEN_CACHE_ENTRIES,
+            TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
         },
         process_families, unix,
     },
@@ -108,7 +109,12 @@ fn configuration(snapshot: &Snapshot) -> Vec<MetricFamily> {
 
 fn connections(process: &Process) -> Vec<MetricFamily> {
     let counts = process.connections.snapshot();
-    let refused = [("in_all", counts.refused_total_limit), ("per_address", counts.refused_per_address)];
+    let refused = [
+        ("in_all", counts.refused_total_limit),
+        ("per_address", counts.refused_per_address),
+        ("proxy_untrusted", counts.refused_proxy_untrusted),
+        ("proxy_header", counts.refused_proxy_header),
+    ];
     vec![
         CONNECTIONS.one(counts.accepted as f64),
         CONNECTIONS_OPEN.one(counts.open as f64),
@@ -116,6 +122,7 @@ fn connections(process: &Process) -> Vec<MetricFamily> {
         MALFORMED.one(counts.malformed as f64),
         SLOW_HEADS.one(counts.slow_heads as f64),
         IDLE_CLOSED.one(counts.idle_closed as f64),
+        BAD_ADDRESS_FILES.one(process.address_files.problems() as f64),
     ]
 }
 

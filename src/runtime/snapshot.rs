@@ -83,7 +83,7 @@ impl Snapshot {
                 sources: loaded.sources.clone(),
                 config: loaded.config.clone(),
                 process,
-                listeners: loaded.config.listeners.iter().map(Listener::build).collect(),
+                listeners: parts.listeners.into(),
                 cors: parts.cors,
                 table: parts.table,
                 routes: parts.routes.into(),
@@ -200,6 +200,7 @@ impl fmt::Debug for Snapshot {
 
 /// What can fail while a snapshot is built.
 struct Parts {
+    listeners: Vec<Listener>,
     auth: Authenticator,
     cors: Option<Cors>,
     idle: Duration,
@@ -217,6 +218,7 @@ impl Parts {
         process: &Process,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
+        let listeners = listeners(config, process, problems);
         let auth = Authenticator::build(&config.auth, previous.map(|old| &old.auth));
         let auth =
             auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
@@ -226,12 +228,30 @@ impl Parts {
         let fallbacks = config.services.iter().map(|(id, section)| fallback(config, id, section, problems)).collect();
         let general = Limit::general(&config.limits, &process.limits);
         let general = general.map_err(|error| problems.push((format!("/limits/{}", error.key), error.reason)));
-        let general =
-            General { limit: general.unwrap_or_default(), counters: &process.limits, metrics: &process.metrics };
+        let general = General {
+            limit: general.unwrap_or_default(),
+            counters: &process.limits,
+            address_files: &process.address_files,
+            metrics: &process.metrics,
+        };
         let (table, routes) = routes(config, &general, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
-        Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services, fallbacks })
+        Some(Self { listeners, auth: auth?, cors: cors?, idle, table: table?, routes, services, fallbacks })
     }
+}
+
+fn listeners(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    for (index, section) in config.listeners.iter().enumerate() {
+        match Listener::build(section, &process.address_files) {
+            Ok(listener) => listeners.push(listener),
+            Err(found) => {
+                let below = found.into_iter().map(|(pointer, reason)| (format!("/listeners/{index}{pointer}"), reason));
+                problems.extend(below);
+            }
+        }
+    }
+    listeners
 }
 
 fn services(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> Vec<Arc<Service>> {
@@ -317,7 +337,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
         config
             .listeners
             .iter()
-            .map(|listener| (listener.address.clone(), listener.head_timeout, listener.h2c))
+            .map(|listener| (listener.address.clone(), listener.head_timeout, listener.h2c, listener.proxy_protocol))
             .collect()
     };
     let mut check = |same: bool, pointer: &str| {

@@ -10,7 +10,7 @@ mod threads;
 use crate::{
     admin::Admin,
     config::{Config, ConfigErrors, ListenerConfig, Loaded},
-    connection::{self, ConnectionLimits, Door, Front},
+    connection::{self, ConnectionLimits, Door, Front, Opening},
     observability::{AccessLog, Logger},
     proxy::{Gateway, Rejection},
     runtime::{Live, Process, Snapshot},
@@ -123,12 +123,16 @@ fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
         let mut proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
         let (server_options, http2) = http2(listener);
         (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
-        let front = Front::new(proxy, listener.head_timeout.get(), door(live, index));
+        let front = Front::new(proxy, listener.head_timeout.get(), door(live, index), opening(listener));
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
     server.add_service(background_service("upstream", Upstream(live.clone())));
     server
+}
+
+fn opening(listener: &ListenerConfig) -> Opening {
+    if listener.proxy_protocol { Opening::ProxyHeader } else { Opening::Request }
 }
 
 /// Fixed at the start, unlike the limits that each request is held to.
@@ -207,7 +211,7 @@ fn die_with_a_service() {
     }));
 }
 
-/// Keeps what is known about endpoints up to date.
+/// Keeps what is known about endpoints up to date, and lists of addresses.
 struct Upstream(Live);
 
 #[async_trait]
@@ -220,6 +224,7 @@ impl BackgroundService for Upstream {
         let services = || self.0.pin().services().to_vec();
         let dns = || self.0.pin().config.dns.clone();
         tokio::select! {
+            () = process.address_files.watch() => (),
             () = Watch::default().run(services, dns, &process.upstream, self.0.changes()) => (),
             _ = shutdown.changed() => (),
         }

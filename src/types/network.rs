@@ -14,6 +14,15 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
+
+    /// Its first and its last address. A range within `::ffff:0:0/96` is one of IPv4 addresses.
+    pub fn bounds(&self) -> (IpAddr, IpAddr) {
+        let (first, last) = (self.0.network(), self.0.broadcast());
+        match (first.to_canonical(), last.to_canonical()) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => (first.into(), last.into()),
+            _ => (first, last),
+        }
+    }
 }
 
 impl FromStr for Network {

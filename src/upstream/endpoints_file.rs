@@ -1,24 +1,13 @@
-//! A file of endpoints that is looked at again and again.
+//! What stands in a file of endpoints.
 
 use super::{EndpointConfig, WeightedConfig};
 use serde_yaml::Value;
-use std::{
-    fs::{self, File},
-    hash::{DefaultHasher, Hash, Hasher},
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
-
 /// Most endpoints in one file.
 const MOST_ENTRIES: usize = 10_000;
 /// Longest file, in bytes.
 const LONGEST: u64 = 4 << 20;
 /// Brackets within brackets. Three are of use; the time that the parser takes grows with the square of their number.
 const DEEPEST: usize = 32;
-/// Looks after a change at which the content is read though nothing seems to have changed: two changes within one tick
-/// of the file system's clock look like one.
-const CAREFUL_LOOKS: u8 = 2;
 
 /// Read endpoints: YAML or JSON, a list or `{ endpoints: [...] }`, with entries as in `endpoints:` of a service. What
 /// an address says is left to whoever uses it.
@@ -119,113 +108,14 @@ fn right(key: &str) -> &'static str {
     }
 }
 
-/// A file, and what it was like at the last look. Looking blocks as long as the file system does.
-#[derive(Debug)]
-pub(super) struct Watched {
-    path: PathBuf,
-    stamp: Option<Result<Stamp, io::ErrorKind>>,
-    /// Of what was given out last, be it content or an error.
-    hash: Option<u64>,
-    careful: u8,
-}
-
-impl Watched {
-    /// Nothing is read yet.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, stamp: None, hash: None, careful: 0 }
-    }
-
-    /// What stands in the file; `None`: what stood there at the last look. A bad or missing file is told once.
-    pub(super) fn look(&mut self) -> Option<Result<Vec<EndpointConfig>, String>> {
-        let stamp = Stamp::of(&self.path).map_err(|error| error.kind());
-        if self.stamp.as_ref() == Some(&stamp) {
-            self.careful = self.careful.checked_sub(1)?;
-        } else {
-            self.careful = CAREFUL_LOOKS;
-        }
-        let text = read(&self.path);
-        if Stamp::of(&self.path).map_err(|error| error.kind()) != stamp {
-            // Somebody is just writing it: half of it could look like a whole.
-            self.stamp = None;
-            return None;
-        }
-        self.stamp = Some(stamp);
-        let hash = hash(&text);
-        if self.hash.replace(hash) == Some(hash) {
-            return None;
-        }
-        Some(text.and_then(|text| parse(&text)))
-    }
-}
-
-/// Tells whether a file is another one than before, without reading it. Follows links: Kubernetes and others put new
-/// content behind the old name by turning a link over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-    length: u64,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// The stamp of what stands at `path` now.
-    ///
-    /// # Errors
-    /// There is nothing, or it cannot be seen.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let path = fs::canonicalize(path)?;
-        let data = fs::metadata(&path)?;
-        Ok(Self {
-            path,
-            device: data.dev(),
-            inode: data.ino(),
-            length: data.len(),
-            modified: (data.mtime(), data.mtime_nsec()),
-            changed: (data.ctime(), data.ctime_nsec()),
-        })
-    }
-}
-
-/// The whole text, or why not.
-fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::InvalidData => "not UTF-8; save it as UTF-8".to_owned(),
-        io::ErrorKind::NotFound => "there is no such file; write it, with [] for no endpoint".to_owned(),
-        _ => format!("{error}; the gateway must be able to read it"),
-    };
-    let data = fs::metadata(path).map_err(unreadable)?;
-    if !data.is_file() {
-        // A pipe would wait for somebody who writes.
-        return Err("not a file; give the path of one".to_owned());
-    }
-    if data.len() > LONGEST {
-        return Err(too_long());
-    }
-    let mut text = String::new();
-    File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text)).map_err(unreadable)?;
-    Ok(text)
-}
-
 fn too_long() -> String {
     format!("longer than {} MiB; keep fewer endpoints in it", LONGEST >> 20)
-}
-
-fn hash(content: &Result<String, String>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    content.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::os::unix::fs::symlink;
-    use tempfile::TempDir;
 
     fn shown(endpoints: &[EndpointConfig]) -> String {
         let one = |endpoint: &EndpointConfig| match endpoint {
@@ -293,67 +183,6 @@ mod tests {
             assert!(error.ends_with("brackets lie too deep within each other"), "{bracket}: {error}");
         }
         assert!(parse(&"- ".repeat(100_000)).is_err());
-    }
-
-    /// What the next look brings, in short.
-    fn look(file: &mut Watched) -> String {
-        match file.look() {
-            None => "same".to_owned(),
-            Some(Ok(endpoints)) => format!("[{}]", shown(&endpoints)),
-            Some(Err(reason)) => reason.split(';').next().unwrap().to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_change_is_seen_once() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("endpoints.yaml");
-        let mut file = Watched::new(path.clone());
-        assert_eq!(look(&mut file), "there is no such file");
-        assert_eq!(look(&mut file), "same");
-        // Of the same length, and perhaps within one tick of the clock.
-        for (text, wanted) in
-            [("[a]", "[a]"), ("[b]", "[b]"), ("[b]", "same"), ("{b}", "b: unknown key"), ("[b]", "[b]")]
-        {
-            fs::write(&path, text).unwrap();
-            assert_eq!(look(&mut file), wanted, "{text}");
-            assert_eq!(look(&mut file), "same", "{text}");
-        }
-        fs::remove_file(&path).unwrap();
-        assert_eq!(look(&mut file), "there is no such file");
-        fs::write(&path, "[b]").unwrap();
-        assert_eq!(look(&mut file), "[b]", "told again after it was gone");
-        assert_eq!((0..5).map(|_| look(&mut file)).collect::<String>(), "same".repeat(5));
-    }
-
-    #[test]
-    fn a_link_that_is_turned_over_is_a_change() {
-        let folder = TempDir::new().unwrap();
-        for (version, text) in [("v1", "[a]"), ("v2", "[b]")] {
-            fs::create_dir(folder.path().join(version)).unwrap();
-            fs::write(folder.path().join(version).join("endpoints.yaml"), text).unwrap();
-        }
-        // As Kubernetes mounts a ConfigMap: the file is a link into a folder that is a link.
-        let (data, draft) = (folder.path().join("..data"), folder.path().join("..draft"));
-        symlink("v1", &data).unwrap();
-        symlink("..data/endpoints.yaml", folder.path().join("endpoints.yaml")).unwrap();
-        let mut file = Watched::new(folder.path().join("endpoints.yaml"));
-        assert_eq!([look(&mut file), look(&mut file)], ["[a]", "same"]);
-        symlink("v2", &draft).unwrap();
-        fs::rename(&draft, &data).unwrap();
-        assert_eq!([look(&mut file), look(&mut file)], ["[b]", "same"]);
-    }
-
-    #[test]
-    fn what_is_no_file_is_not_waited_for() {
-        let folder = TempDir::new().unwrap();
-        let pipe = folder.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        assert_eq!(look(&mut Watched::new(pipe)), "not a file");
-        assert_eq!(look(&mut Watched::new(folder.path().to_owned())), "not a file");
-        let binary = folder.path().join("binary");
-        fs::write(&binary, [0xff, 0xfe, 0x00]).unwrap();
-        assert_eq!(look(&mut Watched::new(binary)), "not UTF-8");
     }
 
     proptest! {

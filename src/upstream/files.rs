@@ -1,6 +1,7 @@
 //! Files of endpoints, and what stood in them last.
 
-use super::{EndpointConfig, address::Written, endpoints_file::Watched};
+use super::{EndpointConfig, address::Written, endpoints_file};
+use crate::files::Watched;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -85,7 +86,7 @@ impl Content {
     /// `true`: something else stands there than at the last look, good or bad.
     fn look(&mut self) -> bool {
         let Some(found) = self.watched.look() else { return false };
-        match found.and_then(|entries| read(&entries)) {
+        match found.and_then(|text| endpoints_file::parse(&text)).and_then(|entries| read(&entries)) {
             Ok(entries) => (self.entries, self.problem) = (entries, None),
             Err(reason) => self.problem = Some(reason),
         }

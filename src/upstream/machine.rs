@@ -1,6 +1,6 @@
 //! What the machine itself says about names: /etc/resolv.conf and /etc/hosts.
 
-use super::endpoints_file::Stamp;
+use crate::files::Stamp;
 use std::{
     collections::HashMap,
     fs,

@@ -1,11 +1,13 @@
 //! What stands behind a name: hosts and services, as DNS and the files of the machine tell.
 
 use super::{
-    endpoints_file::Stamp,
     machine::{Files, Hosts, PORT, ResolvConf},
     question::{BRIEFLY, Found, Outcome, Servers},
 };
-use crate::types::{List, Span};
+use crate::{
+    files::Stamp,
+    types::{List, Span},
+};
 use hickory_resolver::proto::rr::{Name as DnsName, RData, Record as DnsRecord, RecordType, rdata::SRV};
 use parking_lot::Mutex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -1,11 +1,9 @@
 //! How many connections there may be, and what becomes of those that carry no request.
 
 use super::support::{Client, Gateway, within_patience};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
-    os::fd::AsRawFd,
+    net::TcpStream,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
@@ -25,11 +23,7 @@ fn sections(keys: &str) -> String {
 
 /// A connection from 127.0.0.`last`.
 fn from(last: u8, gateway: &Gateway) -> Client {
-    let SocketAddr::V4(address) = gateway.address else { panic!("not an IPv4 address") };
-    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, last, 0)).unwrap();
-    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
-    Client::over(TcpStream::from(socket))
+    Client::connect_from(last, gateway.address)
 }
 
 /// Whether a request on this connection is answered; else it was closed without a byte.

@@ -14,10 +14,12 @@
 mod support;
 
 mod access_log;
+mod addresses;
 mod admin;
 mod bad_input;
 mod connections;
 mod cors;
+mod cors_browser;
 mod environment;
 mod environment_limits;
 mod errors;
@@ -34,6 +36,7 @@ mod metrics;
 mod outages;
 mod own;
 mod paths;
+mod proxy_protocol;
 mod responses;
 mod routing;
 mod soak;

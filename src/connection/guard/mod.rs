@@ -108,6 +108,13 @@ impl Guard {
         }
     }
 
+    /// These bytes have been read already, and are the first of the conversation.
+    pub(in crate::connection) fn begin_with(&mut self, bytes: BytesMut) {
+        // The head's time runs.
+        self.first_byte = (!bytes.is_empty()).then(Instant::now);
+        self.early = bytes;
+    }
+
     /// From now on, or from the start, HTTP/2: it has its heads inside frames and limits of its own.
     pub(in crate::connection) fn speak_http2(&mut self) {
         self.part = Part::Http2(Box::default());

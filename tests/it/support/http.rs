@@ -1,7 +1,9 @@
 use super::PATIENCE;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::fd::AsRawFd,
 };
 
 /// An answer, taken apart.
@@ -44,6 +46,15 @@ pub struct Client {
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// From 127.0.0.`last`: another caller than 127.0.0.1.
+    pub fn connect_from(last: u8, address: SocketAddr) -> Self {
+        let SocketAddr::V4(address) = address else { panic!("not an IPv4 address") };
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, last, 0)).unwrap();
+        connect(socket.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
+        Self::over(TcpStream::from(socket))
     }
 
     /// Over a connection that was made some other way.
@@ -148,8 +159,11 @@ impl Client {
     /// Whether the gateway has closed the connection.
     pub fn is_closed(&mut self) -> bool {
         let mut byte = [0];
-        matches!(self.stream.read(&mut byte), Ok(0))
-            || matches!(self.stream.read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset)
+        match self.stream.read(&mut byte) {
+            Ok(read) => read == 0,
+            // Bytes that it has not read are on their way or with the system.
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
     }
 }
 

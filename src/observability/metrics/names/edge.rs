@@ -20,7 +20,7 @@ pub const CONNECTIONS_REFUSED: Name = Name {
     name: "edgeway_connections_refused_total",
     kind: Counter,
     labels: &["limit"],
-    help: "Connections that were closed at once: limit is in_all or per_address.",
+    help: "Connections that were closed at once: limit is in_all, per_address, proxy_untrusted or proxy_header.",
 };
 /// Requests that pingora refused before any phase of ours.
 pub const MALFORMED: Name = Name {
@@ -43,7 +43,14 @@ pub const IDLE_CLOSED: Name = Name {
     labels: &[],
     help: "Connections that the gateway closed because nothing came on them.",
 };
+/// Files of addresses that are bad now.
+pub const BAD_ADDRESS_FILES: Name = Name {
+    name: "edgeway_address_files_rejected",
+    kind: Gauge,
+    labels: &[],
+    help: "Files of addresses that cannot be taken as they stand, so that what stood there before still counts.",
+};
 
 /// All of these.
 pub(super) const EDGE: &[&Name] =
-    &[&CONNECTIONS, &CONNECTIONS_OPEN, &CONNECTIONS_REFUSED, &MALFORMED, &SLOW_HEADS, &IDLE_CLOSED];
+    &[&CONNECTIONS, &CONNECTIONS_OPEN, &CONNECTIONS_REFUSED, &MALFORMED, &SLOW_HEADS, &IDLE_CLOSED, &BAD_ADDRESS_FILES];
