@@ -1,12 +1,9 @@
 //! The gateway's own pages: as documents, and as a browser shows them.
 
-use super::support::{Gateway, PATIENCE, Response, Upstream};
+use super::support::{Gateway, PATIENCE, Response, Upstream, chromium};
 use std::{
-    env,
     io::{Read, Write},
     net::TcpStream,
-    path::PathBuf,
-    process::{Command, Stdio},
 };
 use tempfile::TempDir;
 
@@ -224,29 +221,13 @@ fn documentation_can_be_switched_off() {
     assert_eq!(gateway.get("/health", &[]).status, 200);
 }
 
-/// A browser of this machine. Without one nobody knows whether the pages work.
-fn chromium() -> PathBuf {
-    let folders = env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<_> = env::split_paths(&folders).collect();
-    let places = ["chromium", "chromium-browser", "google-chrome"]
-        .into_iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    places.into_iter().find(|place| place.is_file()).expect("chromium is not on PATH; run scripts/setup.sh test")
-}
-
 /// The page after its scripts ran, and what the browser said about it.
 fn rendered(gateway: &Gateway, path: &str) -> (String, String) {
     let profile = TempDir::new().unwrap();
-    let output = Command::new(chromium())
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"])
-        .args(["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        // Another host is no host: what a page asks of one fails, and is in the log.
-        .args(["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--enable-logging=stderr"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .args(["--virtual-time-budget=20000", "--dump-dom"])
+    // Another host is no host: what a page asks of one fails, and is in the log.
+    let output = chromium(profile.path(), "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+        .args(["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"])
         .arg(format!("http://{}{path}", gateway.address))
-        .env("HOME", profile.path())
-        .stdin(Stdio::null())
         .output()
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
