@@ -199,6 +199,19 @@ fn values_of_the_wrong_shape_are_answered_with_the_right_one() {
             "1:15: listeners[0].trusted_proxies[1]: not understood; write an address range such as 10.0.0.0/8, or one address",
         ),
         (
+            "listeners: [{ proxy_protocol: true }]",
+            "1:15: listeners[0].proxy_protocol: nobody may write a PROXY protocol header; name the balancers in \
+             trusted_proxies",
+        ),
+        (
+            "listeners: [{ addresses: { deny_file: /nowhere/list } }]",
+            "1:28: listeners[0].addresses.deny_file: there is no such file; write it, or mend the path",
+        ),
+        (
+            "listeners: [{ addresses: { allow: [10.0.0.0/8, everybody] } }]",
+            "1:48: listeners[0].addresses.allow[1]: not understood; write an address range such as 10.0.0.0/8, or one address",
+        ),
+        (
             "services: { s: { endpoints: [5] } }",
             &format!("1:30: services.s.endpoints[0]: this number does not fit here; {endpoint}"),
         ),

@@ -92,3 +92,53 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{connection::ConnectionLimits, observability::ConnectionCounters};
+    use std::{net::Ipv4Addr, sync::Arc};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream as Socket},
+    };
+
+    /// What a TLS listener makes of a connection that begins so: the peer then, and the bytes left for the handshake.
+    async fn before_handshake(bytes: &[u8], trusted: bool) -> (Option<(String, Vec<u8>)>, Arc<ConnectionCounters>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut caller = Socket::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let mut stream = TcpStream::from(socket);
+        stream.set_socket_digest(SocketDigest::from_raw_fd(stream.id()));
+        let counters = Arc::new(ConnectionCounters::default());
+        let per_address = (!trusted).then_some(10);
+        let door =
+            Door::new(counters.clone(), move |_| ConnectionLimits { in_all: 10, per_address, largest_head: 1000 });
+        caller.write_all(bytes).await.unwrap();
+        caller.shutdown().await.unwrap();
+        let headers = ProxyHeaders::new(door, Duration::from_secs(20));
+        if headers.process(&mut stream).await.is_err() {
+            return (None, counters);
+        }
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        (Some((peer(&stream).unwrap().to_string(), rest)), counters)
+    }
+
+    #[tokio::test]
+    async fn a_header_may_come_before_a_handshake() {
+        let hello = b"\x16\x03\x01 and more";
+        let header = b"PROXY TCP4 192.0.2.7 203.0.113.1 5678 443\r\n";
+        let whole = [&header[..], hello].concat();
+        let (found, _) = before_handshake(&whole, true).await;
+        assert_eq!(found, Some(("192.0.2.7".to_owned(), hello.to_vec())));
+        let (found, _) = before_handshake(&[b"PROXY UNKNOWN\r\n", &hello[..]].concat(), true).await;
+        assert_eq!(found, Some(("127.0.0.1".to_owned(), hello.to_vec())));
+        let (found, counters) = before_handshake(&whole, false).await;
+        assert_eq!((found, counters.snapshot().refused_proxy_untrusted), (None, 1));
+        for (bytes, refused) in [(&hello[..], 1), (&header[..20], 1), (b"", 0)] {
+            let (found, counters) = before_handshake(bytes, true).await;
+            assert_eq!((found, counters.snapshot().refused_proxy_header), (None, refused), "{bytes:?}");
+        }
+    }
+}

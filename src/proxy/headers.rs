@@ -109,11 +109,11 @@ fn forwarded(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
         Some(chain) => request.insert_header(FORWARDED_FOR.as_str(), chain)?,
         None => _ = request.remove_header(&FORWARDED_FOR),
     }
-    if ctx.listener().is_some_and(|listener| listener.forwarded) {
-        match forwarded::chain(&ctx.client, &request.headers) {
-            Some(chain) => request.insert_header(FORWARDED.as_str(), chain)?,
-            None => _ = request.remove_header(&FORWARDED),
-        }
+    let chain = || forwarded::chain(&ctx.client, &request.headers);
+    // A chain that ends before the gateway would be half the truth: it is continued or dropped.
+    match ctx.listener().filter(|listener| listener.forwarded).and_then(|_| chain()) {
+        Some(chain) => request.insert_header(FORWARDED.as_str(), chain)?,
+        None => _ = request.remove_header(&FORWARDED),
     }
     // After `speak_for`: what is there now came from a trusted proxy. One that tells the scheme and no port has another
     // port than the gateway.

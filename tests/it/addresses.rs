@@ -1,6 +1,10 @@
 //! Who calls from where, what services are told about it, and from where nobody may call.
 
-use super::support::{Client, Gateway, Response, Upstream, bearer, within_patience};
+use super::support::{
+    Client, Gateway, Response, Upstream, bearer,
+    http2::{PREFACE, SETTINGS, frame, get},
+    within_patience,
+};
 use std::fs;
 
 /// One listener with these keys, and routes of which one forwards.
@@ -90,8 +94,10 @@ fn a_service_is_told_the_port_and_where_it_is_wanted_forwarded() {
     assert!(seen(1, &["X-Forwarded-Proto: https"]).all("x-forwarded-port").is_empty());
 
     let silent = Gateway::start(&sections(&upstream, "trusted_proxies: 127.0.0.1", "auth: public"));
-    assert_eq!(Client::connect_from(2, silent.address).get("/r", &["Forwarded: for=6.6.6.6"]).status, 200);
-    assert!(upstream.seen().last().unwrap().all("forwarded").is_empty());
+    for last in [1, 2] {
+        assert_eq!(Client::connect_from(last, silent.address).get("/r", &["Forwarded: for=6.6.6.6"]).status, 200);
+        assert!(upstream.seen().last().unwrap().all("forwarded").is_empty(), "127.0.0.{last}");
+    }
 }
 
 #[test]
@@ -143,6 +149,15 @@ fn a_listener_is_closed_for_everything_on_it() {
     client.send(preflight.as_bytes());
     assert_eq!(outcome(&client.answer(false)), denied());
     assert!(client.is_closed());
+    // The body of the answer to a stream says why.
+    let mut http2 = Client::connect_from(2, gateway.address);
+    http2.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), &get(1, "/r")].concat());
+    let mut said = Vec::new();
+    let told = within_patience(|| {
+        said.extend(http2.read(1));
+        said.ends_with(b"\"address_denied\"")
+    });
+    assert!(told, "{said:?}");
     assert_eq!(gateway.get("/health/live", &[]).status, 200);
     assert!(upstream.seen().is_empty());
 }
