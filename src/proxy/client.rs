@@ -116,6 +116,7 @@ fn hop_address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{collection::vec, prelude::*};
 
     #[track_caller]
     fn check(peer: &str, lines: &[&str], expected: &str) {
@@ -158,5 +159,35 @@ mod tests {
         let chain = |peer: [u8; 4]| Client::resolve(peer.into(), &headers, &trusted).chain(&headers).unwrap();
         assert_eq!(chain([192, 0, 2, 1]), "192.0.2.1");
         assert_eq!(chain([10, 0, 0, 1]), "6.6.6.6, 10.0.0.1");
+    }
+
+    /// A hop: of a proxy, of a stranger, or nobody's word.
+    fn hop() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<[u8; 3]>().prop_map(|rest| format!("10.{}.{}.{}", rest[0], rest[1], rest[2])),
+            any::<u16>().prop_map(|last| format!("fd00::{last:x}")),
+            any::<[u8; 2]>().prop_map(|rest| format!("192.0.{}.{}", rest[0], rest[1])),
+            any::<u16>().prop_map(|last| format!("[2001:db8::{last:x}]:5678")),
+            "[ -+\\--~]{0,12}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_stands_left_of_a_strangers_address_changes_nothing(
+            left in vec(hop(), 0..80),
+            proxies in vec(any::<u8>(), 0..60),
+            cut in any::<bool>(),
+        ) {
+            let trusted: Vec<Network> = ["10.0.0.0/8", "fd00::/8"].map(|text| text.parse().unwrap()).into();
+            let right = proxies.iter().map(|last| format!("10.0.0.{last}"));
+            let known: Vec<String> = std::iter::once("203.0.113.7".to_owned()).chain(right).collect();
+            let mut headers = HeaderMap::new();
+            // In one line or in two.
+            let lines = if cut { vec![left.join(","), known.join(", ")] } else { vec![[left, known].concat().join(", ")] };
+            lines.iter().for_each(|line| _ = headers.append(&FORWARDED_FOR, HeaderValue::from_str(line).unwrap()));
+            let client = Client::resolve([10, 9, 9, 9].into(), &headers, &trusted);
+            prop_assert_eq!(client.address, IpAddr::from([203, 0, 113, 7]), "{:?}", lines);
+        }
     }
 }

@@ -10,7 +10,7 @@ mod threads;
 use crate::{
     admin::Admin,
     config::{Config, ConfigErrors, ListenerConfig, Loaded},
-    connection::{self, ConnectionLimits, Door, Front, Opening},
+    connection::{self, ConnectionLimits, Door, Front, Opening, ProxyHeaders},
     observability::{AccessLog, Logger},
     proxy::{Gateway, Rejection},
     runtime::{Live, Process, Snapshot},
@@ -123,8 +123,14 @@ fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
         let mut proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
         let (server_options, http2) = http2(listener);
         (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
-        let front = Front::new(proxy, listener.head_timeout.get(), door(live, index), opening(listener));
-        let service = Service::new(format!("listener {index}"), front);
+        let (door, head_timeout) = (door(live, index), listener.head_timeout.get());
+        let before_tls = Arc::new(ProxyHeaders::new(door.clone(), head_timeout));
+        let front = Front::new(proxy, head_timeout, door, opening(listener));
+        let mut service = Service::new(format!("listener {index}"), front);
+        if listener.proxy_protocol {
+            // Of a plain listener nobody asks this; the front reads the headers.
+            service.endpoints().set_pre_tls_callback(before_tls);
+        }
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
     server.add_service(background_service("upstream", Upstream(live.clone())));

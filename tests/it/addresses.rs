@@ -220,3 +220,40 @@ fn a_file_is_taken_over_without_a_reload_and_a_bad_one_is_not() {
     assert!(gateway.reload());
     assert_eq!((ask(2), ask(3)), (200, 403), "a reload keeps what stands in the files");
 }
+
+#[test]
+fn a_socket_of_both_families_knows_callers_by_their_own() {
+    let upstream = Upstream::echo();
+    let listener = |address: &str, deny: &str| {
+        let text = sections(&upstream, &format!("addresses: {{ deny: {deny:?} }}"), "auth: public");
+        Gateway::start(&text.replace("127.0.0.1:0", address))
+    };
+    // An IPv4 caller of an IPv6 socket is ::ffff:127.0.0.2 to the system.
+    for (deny, status) in [("127.0.0.2", 403), ("::ffff:127.0.0.2", 403), ("::/0", 200), ("127.0.0.0/8", 403)] {
+        let gateway = listener("[::]:0", deny);
+        assert_eq!(Client::connect_from(2, gateway.address).get("/r", &[]).status, status, "{deny}");
+    }
+    for (deny, status) in [("::1", 403), ("0.0.0.0/0", 200), ("::/0", 403)] {
+        assert_eq!(listener("[::1]:0", deny).get("/r", &[]).status, status, "{deny}");
+    }
+}
+
+#[test]
+fn a_reload_changes_lists_under_open_connections() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::start(&sections(&upstream, "", "auth: public"));
+    let mut kept = gateway.client();
+    for (listener, route, open, guarded) in [
+        ("", "addresses: { deny: 127.0.0.0/8 }, auth: public", 200, 403),
+        ("", "addresses: { deny: 127.0.0.0/8, mode: observe }, auth: public", 200, 200),
+        ("", "addresses: { allow: 10.0.0.0/8 }, auth: public", 200, 403),
+        ("", "auth: public", 200, 200),
+        // The refusal of a listener ends the connection.
+        ("addresses: { deny: 127.0.0.1 }", "auth: public", 403, 0),
+    ] {
+        gateway.rewrite(&sections(&upstream, listener, route));
+        assert!(gateway.reload());
+        let found = (kept.get("/r", &[]).status, kept.get("/guarded", &[]).status);
+        assert_eq!(found, (open, guarded), "{listener} {route}");
+    }
+}

@@ -203,3 +203,21 @@ fn lists_of_addresses_look_at_the_address_in_the_header() {
         assert_eq!(gateway.send(header.as_bytes()).status, status, "{caller}");
     }
 }
+
+#[test]
+fn whether_headers_are_expected_is_not_changed_by_a_reload() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::start(&sections(&upstream, TRUSTED));
+    gateway.rewrite(&sections(&upstream, TRUSTED).replace("proxy_protocol: true", "proxy_protocol: false"));
+    assert!(!gateway.reload());
+    gateway.tells(&["listeners: cannot change while the gateway runs; restart it to change this"]);
+    // Whom it trusts is.
+    gateway.rewrite(&sections(&upstream, "trusted_proxies: 127.0.0.2"));
+    assert!(gateway.reload());
+    let whole = format!("{V1}{}", request(""));
+    for (last, status) in [(1, 0), (2, 200)] {
+        let mut client = Client::connect_from(last, gateway.address);
+        client.send(whole.as_bytes());
+        assert_eq!(client.answer(false).status, status, "127.0.0.{last}");
+    }
+}
