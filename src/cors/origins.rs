@@ -93,6 +93,7 @@ mod tests {
             "",
             "null",
             "http://a.example",
+            "HTTPS://A.Example",
             "https://a.example:8443",
             "https://a.example.evil",
             "https://xa.example",
