@@ -10,10 +10,12 @@
 mod breaker;
 mod config;
 mod line;
+mod list;
 mod redis;
 mod waits;
 
 pub use self::redis::{Script, Store, StoreError};
 pub use breaker::Breaker;
 pub use config::RedisConfig;
+pub use list::{Entry, Heard, SharedList};
 pub use waits::Waits;

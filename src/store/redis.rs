@@ -82,6 +82,10 @@ impl Store {
         })
     }
 
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Run a script that touches `key`, once. It may have run although no answer came.
     ///
     /// # Errors

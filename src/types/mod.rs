@@ -15,6 +15,7 @@ mod share;
 mod size;
 mod statuses;
 mod swap;
+mod task;
 
 pub use client_certificate::ClientCertificate;
 pub use clock::{Clock, Moment};
@@ -31,3 +32,4 @@ pub use share::Share;
 pub use size::Size;
 pub use statuses::{StatusSet, Statuses};
 pub use swap::{Pinned, Swap};
+pub use task::{Task, jittered};

@@ -40,7 +40,6 @@ mod names;
 mod probe;
 mod question;
 mod resolver;
-mod task;
 mod watch;
 
 pub use caller::{Caller, HashOnConfig};

@@ -1,10 +1,7 @@
 //! What is known about names, and the questions that keep it so.
 
-use super::{
-    resolver::{Answer, Name, Record, Resolver},
-    task::{Task, jittered},
-};
-use crate::types::{Clock, Moment};
+use super::resolver::{Answer, Name, Record, Resolver};
+use crate::types::{Clock, Moment, Task, jittered};
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, HashSet},

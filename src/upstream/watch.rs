@@ -5,9 +5,8 @@ use super::{
     names::Asking,
     probe::{Connectors, Probe, ProbeSettings},
     resolver::{Name, Resolver},
-    task::{Task, jittered},
 };
-use crate::types::{Clock, ServiceId};
+use crate::types::{Clock, ServiceId, Task, jittered};
 use http::HeaderValue;
 use std::{
     collections::HashMap,

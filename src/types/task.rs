@@ -1,19 +1,20 @@
-//! What goes on in the background for one endpoint or name.
+//! What goes on in the background.
 
 use std::{future::Future, time::Duration};
 use tokio::task::JoinHandle;
 
 /// A task that ends with whoever holds it.
 #[derive(Debug)]
-pub(super) struct Task(JoinHandle<()>);
+pub struct Task(JoinHandle<()>);
 
 impl Task {
-    pub(super) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
+    /// Begin it, on the runtime that runs this.
+    pub fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(work))
     }
 
     /// One that was to go on for ever and has ended met a fault of ours.
-    pub(super) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.0.is_finished()
     }
 }
@@ -25,6 +26,6 @@ impl Drop for Task {
 }
 
 /// Up to a tenth less, so that many instances, endpoints and names do not ask in step.
-pub(super) fn jittered(duration: Duration) -> Duration {
+pub fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(1.0 - fastrand::f64() / 10.0)
 }
