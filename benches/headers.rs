@@ -1,11 +1,8 @@
 //! What a service is told about its caller, in place of what the caller says.
 
-use crate::material::{authenticator, browser, shared_secret, token};
+use crate::material::{authenticator, browser, caller, shared_secret, token};
 use criterion::{BatchSize, Criterion};
-use edgeway::{
-    auth::RouteAuth,
-    proxy::{Word, speak_for},
-};
+use edgeway::proxy::{Word, speak_for};
 use pingora::http::RequestHeader;
 use std::hint::black_box;
 
@@ -19,10 +16,10 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     }
     let mut group = criterion.benchmark_group("headers");
     for (name, head) in [("honest", honest), ("lying", lying)] {
-        let identity = authenticator.authenticate(RouteAuth::Required, &head.headers).unwrap();
+        let identity = caller(&authenticator, &head.headers);
         group.bench_function(format!("inject for an {name} caller"), |bencher| {
             let inject = |mut request: RequestHeader| {
-                speak_for(&mut request, identity.as_deref(), authenticator.protected(), Word::IsNothing).unwrap();
+                speak_for(&mut request, Some(&*identity), authenticator.protected(), Word::IsNothing).unwrap();
                 request
             };
             bencher.iter_batched(|| head.clone(), |request| black_box(inject(request)), BatchSize::SmallInput);

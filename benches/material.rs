@@ -1,15 +1,17 @@
 //! What stages are fed with: the same for the clock (criterion) and for the count of instructions (callgrind).
 
 use edgeway::{
-    auth::{AuthConfig, Authenticator, JwtConfig, MintClaims, Minter},
+    auth::{AuthConfig, Authenticator, Credentials, Identity, JwtConfig, MintClaims, Minter, RouteAuth},
     observability::{Level, Line},
     routing::{MatchConfig, Pattern, Table},
 };
-use http::header;
+use futures_util::FutureExt;
+use http::{HeaderMap, header};
 use pingora::http::RequestHeader;
 use serde_json::{Value, json};
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -65,7 +67,14 @@ pub(crate) fn shared_secret() -> Value {
 /// Checks tokens of `jwt`, and remembers so many.
 pub(crate) fn authenticator(jwt: &Value, remember: usize) -> Authenticator {
     let config: AuthConfig = serde_json::from_value(json!({ "jwt": jwt, "remember": remember })).unwrap();
-    Authenticator::build(&config, None).unwrap()
+    Authenticator::build(&config, None, &Arc::default()).unwrap()
+}
+
+/// Who sends these headers. Nothing is waited for: keys are in the file.
+pub(crate) fn caller(authenticator: &Authenticator, headers: &HeaderMap) -> Arc<Identity> {
+    let credentials = Credentials { headers, query: None, websocket: false, trusted: false, certificate: None };
+    let checked = authenticator.authenticate(RouteAuth::REQUIRED, &credentials);
+    checked.now_or_never().unwrap().unwrap().unwrap()
 }
 
 /// A token of `jwt` that carries these permissions.

@@ -31,6 +31,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     (
         "config",
         &[
+            "net",
             "routing",
             "addresses",
             "cors",
@@ -61,7 +62,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
         ],
     ),
     ("connection", &["observability"]),
-    ("admin", &["runtime", "config", "upstream", "resilience", "observability"]),
+    ("admin", &["auth", "runtime", "config", "upstream", "resilience", "observability"]),
     (
         "proxy",
         &[
@@ -78,7 +79,10 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "observability",
         ],
     ),
-    ("server", &["addresses", "proxy", "connection", "admin", "runtime", "config", "observability", "upstream"]),
+    (
+        "server",
+        &["addresses", "auth", "proxy", "connection", "admin", "runtime", "config", "observability", "upstream"],
+    ),
     ("demo", &[]),
     ("cli", &["server", "demo", "runtime", "config", "auth", "observability"]),
     ("main", &["cli"]),

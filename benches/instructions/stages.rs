@@ -8,13 +8,13 @@
 mod material;
 
 use edgeway::{
-    auth::{Authenticator, RouteAuth},
+    auth::Authenticator,
     observability::AccessLog,
     proxy::{Word, speak_for},
     routing::{Found, Target},
     upstream::{Caller, Common, HealthConfig, Service, ServiceConfig, States, Tried},
 };
-use std::{env, hint::black_box, io, process::ExitCode, time::Instant};
+use std::{env, fs, hint::black_box, io, path::PathBuf, process::ExitCode, time::Instant};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -23,11 +23,13 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     match name.as_str() {
+        "make-tokens" => make_tokens(times, arguments.get(2).unwrap()),
         "find-in-10" => find(10, times),
         "find-in-1000" => find(1_000, times),
         "find-in-10000" => find(10_000, times),
         "normalise" => normalise(times),
         "token" => token(times),
+        "token-of-1" | "token-of-10000" => token_of_many(times, arguments.get(2).unwrap()),
         "copy" => copy(times),
         "inject" => inject(times),
         "log" => log(times),
@@ -96,8 +98,35 @@ fn token(times: u32) {
     let (authenticator, token) = caller();
     let head = material::browser(&token);
     for _ in 0..times {
-        black_box(authenticator.authenticate(RouteAuth::Required, black_box(&head.headers)).unwrap());
+        black_box(material::caller(&authenticator, black_box(&head.headers)));
     }
+}
+
+/// `auth.jwt:` of a key of 2048 bits, and its private part.
+fn rs256() -> (serde_json::Value, PathBuf) {
+    let key = |name: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(name);
+    (serde_json::json!({ "algorithm": "RS256", "public_key_file": key("rsa.public.pem") }), key("rsa.private.pem"))
+}
+
+/// Signing takes far longer than checking, so that it is done beforehand and not counted.
+fn make_tokens(number: u32, file: &str) {
+    let (jwt, private) = rs256();
+    let one = |number: u32| material::token(&jwt, Some(&private), &[&format!("members:{number}")]);
+    fs::write(file, (0..number).map(one).collect::<Vec<_>>().join("\n")).unwrap();
+}
+
+/// Every token of the file is known; each pass looks at another one.
+fn token_of_many(times: u32, file: &str) {
+    let authenticator = material::authenticator(&rs256().0, 20_000);
+    let text = fs::read_to_string(file).unwrap();
+    let heads: Vec<_> = text.lines().map(material::browser).collect();
+    heads.iter().for_each(|head| drop(material::caller(&authenticator, &head.headers)));
+    assert_eq!(authenticator.remembered().entries, heads.len());
+    for head in heads.iter().cycle().take(times as usize) {
+        black_box(material::caller(&authenticator, black_box(&head.headers)));
+    }
+    let remembered = authenticator.remembered();
+    assert_eq!(remembered.misses, heads.len() as u64, "none was verified twice");
 }
 
 /// What `inject` does beside its work.
@@ -111,10 +140,10 @@ fn copy(times: u32) {
 fn inject(times: u32) {
     let (authenticator, token) = caller();
     let head = material::browser(&token);
-    let identity = authenticator.authenticate(RouteAuth::Required, &head.headers).unwrap();
+    let identity = material::caller(&authenticator, &head.headers);
     for _ in 0..times {
         let mut request = black_box(&head).clone();
-        speak_for(&mut request, identity.as_deref(), authenticator.protected(), Word::IsNothing).unwrap();
+        speak_for(&mut request, Some(&*identity), authenticator.protected(), Word::IsNothing).unwrap();
         black_box(request);
     }
 }

@@ -13,6 +13,7 @@ mod guard;
 mod api;
 mod pages;
 mod report;
+mod revocations;
 
 mod answer;
 mod config;
@@ -78,6 +79,7 @@ impl Admin {
             .route("/api/v1/endpoints", routing::get(api::endpoints))
             .route("/api/v1/reload", routing::post(api::reload))
             .route("/api/v1/log-level", routing::put(api::log_level))
+            .route("/api/v1/revocations", routing::get(revocations::report).post(revocations::revoke))
             .fallback(answer::not_found)
             .method_not_allowed_fallback(answer::not_allowed)
             .layer(from_fn_with_state(self.clone(), guard::guard))

@@ -1,97 +1,205 @@
-use super::{AuthConfig, AuthConfigError, AuthError, Identity, Protected, RouteAuth, jwt::JwtVerifier, keys::Material};
-use crate::types::Count;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use quick_cache::{Weighter, sync::Cache};
+use super::{
+    AuthConfig, AuthConfigError, AuthError, Credentials, Identity, Method, Protected, Revocation, RevocationMode,
+    Revocations, RouteAuth,
+    alb::Alb,
+    basic::Basic,
+    consumers::{ApiKeys, Certificates},
+    identity::Told,
+    issuers::Issuers,
+    jwt::{Claims, Unproven, date},
+    material::Material,
+    memory::{Memory, Remembered},
+    source::Source,
+    token::TokenPlaces,
+};
+use crate::types::ClientCertificate;
+use http::{HeaderName, header};
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Acquire},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// What one remembered token may take on average, in bytes; `auth.remember` × this bounds the memory of all.
-const WEIGHT_OF_ONE: u64 = 2_048;
+/// The largest `leeway` that the file may have, in seconds: so long a token may be good after its end.
+const LONGEST_LEEWAY: u64 = 300;
+
+/// Stands before tokens of [`Alb`] in the memory: no bearer token has such a byte, so that none is taken for the other.
+const OF_ALB: u8 = 0;
 
 /// Checks callers in every way the configuration allows.
 pub struct Authenticator {
     config: AuthConfig,
-    material: Option<Material>,
-    jwt: Option<JwtVerifier>,
-    headers: Box<[(HeaderName, Box<str>)]>,
+    materials: Vec<Material>,
+    told: Told,
+    tokens: TokenPlaces,
+    issuers: Issuers,
+    api_keys: Option<ApiKeys>,
+    basic: Option<Arc<Basic>>,
+    certificates: Option<Certificates>,
+    alb: Option<Arc<Alb>>,
     protected: Protected,
-    verified: Arc<Verified>,
-    asked: Arc<Asked>,
-}
-
-/// How often a token was looked for. Outlives reloads, also those that end the memory itself.
-#[derive(Default)]
-struct Asked {
-    known: Count,
-    unknown: Count,
-}
-
-/// What is remembered of tokens, for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remembered {
-    /// Tokens that were known already.
-    pub hits: u64,
-    /// Tokens that had to be verified.
-    pub misses: u64,
-    /// Tokens that are known now.
-    pub entries: usize,
-}
-
-/// By the whole token: a signature costs 30 to 90 µs, a look-up a fraction of one.
-type Verified = Cache<Box<[u8]>, Arc<Identity>, ByMemory>;
-
-#[derive(Clone)]
-struct ByMemory;
-
-impl Weighter<Box<[u8]>, Arc<Identity>> for ByMemory {
-    fn weight(&self, token: &Box<[u8]>, identity: &Arc<Identity>) -> u64 {
-        identity.weight(token.len())
-    }
+    memory: Arc<Memory>,
+    revocations: Arc<Revocations>,
+    /// Counts changes of any issuer's keys.
+    keys: Arc<AtomicU64>,
 }
 
 impl Authenticator {
     /// Prepare keys once, so that a request only pays for the check. Where nothing about identity changed, what
-    /// `previous` has verified stays verified; new keys begin with an empty memory.
+    /// `previous` has verified stays verified; new keys begin with an empty memory. `revocations` outlive all of them.
     ///
     /// # Errors
     /// Everything that is wrong with the section.
-    pub fn build(config: &AuthConfig, previous: Option<&Self>) -> Result<Self, Vec<AuthConfigError>> {
+    pub fn build(
+        config: &AuthConfig,
+        previous: Option<&Self>,
+        revocations: &Arc<Revocations>,
+    ) -> Result<Self, Vec<AuthConfigError>> {
         let mut errors = Vec::new();
-        let headers = headers(config, &mut errors);
-        let mut note = |error| errors.push(error);
-        let material = config.jwt.as_ref().map(Material::read).transpose().map_err(&mut note).unwrap_or_default();
-        let jwt = match (&config.jwt, &material) {
-            (Some(jwt), Some(material)) => JwtVerifier::build(jwt, material).map_err(&mut note).ok(),
-            _ => None,
-        };
+        let told = Told { headers: headers(config, &mut errors), claims: config.claims.clone() };
+        let keys = previous.map_or_else(Arc::default, |previous| previous.keys.clone());
+        let known = previous.map(|previous| &previous.issuers);
+        let (issuers, materials) = Issuers::build(config, known, &keys, &mut errors);
+        let tokens = TokenPlaces::build(&config.token, &mut errors);
+        let api_keys = config.api_keys.as_ref().map(|section| ApiKeys::build(section, &told, &mut errors));
+        let basic = config.basic.as_ref().map(|section| Basic::build(section, &told, &mut errors));
+        let certificates = Certificates::build(&config.client_certificates, &mut errors);
+        let alb = config.alb.as_ref().and_then(|section| Alb::build(section, &mut errors));
         if !errors.is_empty() {
             return Err(errors);
         }
-        let same = previous.filter(|previous| previous.config == *config && previous.material == material);
-        let fresh = || Cache::with_weighter(config.remember, config.remember as u64 * WEIGHT_OF_ONE, ByMemory);
+        let same = previous.filter(|previous| previous.config == *config && previous.materials == materials);
+        let kept = api_keys.as_ref().filter(|keys| !keys.forward).map(|keys| keys.header.clone());
+        let names = told.headers.iter().map(|(name, _)| name.clone()).chain(kept);
+        let memory = Memory::new(config.remember, same.map(|same| &*same.memory), previous.map(|old| &*old.memory));
         Ok(Self {
             config: config.clone(),
-            material,
-            jwt,
-            protected: Protected::new(headers.iter().map(|(name, _)| name.clone())),
-            headers,
-            verified: same.map_or_else(|| Arc::new(fresh()), |previous| previous.verified.clone()),
-            asked: previous.map_or_else(Arc::default, |previous| previous.asked.clone()),
+            materials,
+            protected: Protected::new(names),
+            told,
+            tokens,
+            issuers,
+            api_keys,
+            basic: same.and_then(|same| same.basic.clone()).or(basic.map(Arc::new)),
+            certificates,
+            alb: same.and_then(|same| same.alb.clone()).or(alb.map(Arc::new)),
+            memory: Arc::new(memory),
+            revocations: revocations.clone(),
+            keys,
         })
     }
 
-    /// The caller, or `None` where the route asks for nobody.
+    /// The caller, or `None` where the route asks for nobody. Waits only where something has to be fetched or a password
+    /// to be checked.
     ///
     /// # Errors
     /// Why the caller is not let in.
-    pub fn authenticate(&self, asked: RouteAuth, headers: &HeaderMap) -> Result<Option<Arc<Identity>>, AuthError> {
-        match asked {
-            RouteAuth::Public => Ok(None),
-            RouteAuth::Required => self.caller(authorization(headers)?).map(Some),
+    pub async fn authenticate(
+        &self,
+        asked: RouteAuth,
+        credentials: &Credentials<'_>,
+    ) -> Result<Option<Arc<Identity>>, AuthError> {
+        if asked.is_public() {
+            return Ok(None);
         }
+        if asked.accepts(Method::Jwt)
+            && let Some(token) = self.tokens.find(credentials)?
+        {
+            return match self.remembered_token(token) {
+                Some(known) => known.map(Some),
+                None => Box::pin(self.new_token(token)).await.map(Some),
+            };
+        }
+        match self.other(asked, credentials).await? {
+            None if asked.is_optional() => Ok(None),
+            None if asked.accepts(Method::Jwt) => Err(AuthError::Missing),
+            None => Err(AuthError::Nothing),
+            identity => Ok(identity),
+        }
+    }
+
+    /// The ways beside bearer tokens: the first that something was sent for decides.
+    async fn other(&self, asked: RouteAuth, credentials: &Credentials<'_>) -> Result<Option<Arc<Identity>>, AuthError> {
+        if let Some(keys) = self.api_keys.as_ref().filter(|_| asked.accepts(Method::ApiKey))
+            && let Some(identity) = keys.caller(credentials.headers)?
+        {
+            return Ok(Some(identity));
+        }
+        if let Some(basic) = self.basic.as_ref().filter(|_| asked.accepts(Method::Basic))
+            && let Some(sent) = basic.sent(credentials.headers)?
+        {
+            return Box::pin(basic.caller(sent)).await.map(Some);
+        }
+        if let Some(alb) = self.alb.as_ref().filter(|_| asked.accepts(Method::Alb) && credentials.trusted)
+            && let Some(sent) = alb.sent(credentials.headers)?
+        {
+            return Box::pin(self.of_balancer(alb, sent)).await.map(Some);
+        }
+        let certificates = self.certificates.as_ref().filter(|_| asked.accepts(Method::ClientCertificate));
+        certificates.zip(credentials.certificate).map(|(known, sent)| self.certified(known, sent)).transpose()
+    }
+
+    fn certified(&self, known: &Certificates, sent: &ClientCertificate) -> Result<Arc<Identity>, AuthError> {
+        let identity = known.caller(sent, &self.told)?;
+        if identity.expires <= unix_now() { Err(AuthError::Certificate) } else { Ok(identity) }
+    }
+
+    /// What is known of a token, `None` where that is nothing.
+    fn remembered_token(&self, token: &[u8]) -> Option<Result<Arc<Identity>, AuthError>> {
+        let identity = self.memory.get(token)?;
+        // Verified with keys that may be gone.
+        (identity.keys == self.keys.load(Acquire)).then(|| self.still_good(identity))
+    }
+
+    /// Never past `exp` and never after its revocation, however often it is used.
+    fn still_good(&self, identity: Arc<Identity>) -> Result<Arc<Identity>, AuthError> {
+        match () {
+            () if identity.expires <= unix_now() => Err(AuthError::Expired),
+            () if self.revokes() && self.revocations.has(&identity) => Err(AuthError::Revoked),
+            () => Ok(identity),
+        }
+    }
+
+    async fn new_token(&self, token: &[u8]) -> Result<Arc<Identity>, AuthError> {
+        self.memory.missed();
+        let text = str::from_utf8(token).map_err(|_| AuthError::Ambiguous)?;
+        // Before the keys: should they change meanwhile, it is verified once more.
+        let keys = self.keys.load(Acquire);
+        let (claims, leeway) = self.issuers.verify(text, unix_now()).await?;
+        self.remember(token, token, claims, leeway, keys)
+    }
+
+    async fn of_balancer(&self, alb: &Alb, sent: &[u8]) -> Result<Arc<Identity>, AuthError> {
+        let name = [&[OF_ALB], sent].concat();
+        if let Some(known) = self.remembered_token(&name) {
+            return known;
+        }
+        self.memory.missed();
+        let keys = self.keys.load(Acquire);
+        let (claims, leeway) = alb.verify(sent, unix_now()).await?;
+        self.remember(&name, sent, claims, leeway, keys)
+    }
+
+    fn remember(
+        &self,
+        name: &[u8],
+        token: &[u8],
+        claims: Claims,
+        leeway: u64,
+        keys: u64,
+    ) -> Result<Arc<Identity>, AuthError> {
+        let mut identity = Identity::new(claims, &self.told);
+        identity.expires = identity.expires.saturating_add(leeway);
+        identity.keys = keys;
+        if self.revokes() {
+            identity.name_token(token);
+        }
+        let identity = self.still_good(Arc::new(identity))?;
+        self.memory.insert(name, identity.clone());
+        Ok(identity)
     }
 
     /// What nobody but the gateway may say to a service.
@@ -99,54 +207,45 @@ impl Authenticator {
         &self.protected
     }
 
+    /// Where tokens stand in requests.
+    pub fn tokens(&self) -> &TokenPlaces {
+        &self.tokens
+    }
+
+    /// Whether `Authorization` with a password stays on this side.
+    pub fn keeps_password(&self) -> bool {
+        self.basic.as_ref().is_some_and(|basic| !basic.forward)
+    }
+
+    /// Those whose keys are kept new.
+    pub fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.issuers.sources()
+    }
+
     /// How well remembering tokens works.
     pub fn remembered(&self) -> Remembered {
-        Remembered { hits: self.asked.known.sum(), misses: self.asked.unknown.sum(), entries: self.verified.len() }
+        self.memory.report()
     }
 
-    fn caller(&self, authorization: &HeaderValue) -> Result<Arc<Identity>, AuthError> {
-        let jwt = self.jwt.as_ref().ok_or(AuthError::Missing)?;
-        let in_time = |identity: Arc<Identity>| {
-            // Never past `exp`, however often it is used.
-            let over = identity.expires.saturating_add(jwt.leeway()) <= unix_now();
-            if over { Err(AuthError::Expired) } else { Ok(identity) }
-        };
-        // By its bytes: what is remembered was a text when it was verified, so it needs no second look at each byte.
-        if let Some(identity) = bearer(authorization.as_bytes()).and_then(|token| self.verified.get(token)) {
-            self.asked.known.add();
-            return in_time(identity);
-        }
-        self.asked.unknown.add();
-        let text = authorization.to_str().map_err(|_| AuthError::Ambiguous)?;
-        let token = bearer(text.as_bytes()).ok_or(AuthError::Missing)?;
-        let claims = jwt.verify(str::from_utf8(token).map_err(|_| AuthError::Ambiguous)?)?;
-        let identity = in_time(Arc::new(Identity::new(claims, &self.headers)))?;
-        self.verified.insert(token.into(), identity.clone());
-        Ok(identity)
+    /// Whether tokens can be revoked.
+    pub fn revokes(&self) -> bool {
+        self.config.revocation.mode != RevocationMode::Off
     }
-}
 
-/// A second one could be read in two ways.
-fn authorization(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Err(AuthError::Missing),
-        (Some(only), None) => Ok(only),
-        _ => Err(AuthError::Ambiguous),
+    /// The revocation of a token that somebody holds in their hand; nothing of it is checked. `None`: it is none.
+    pub fn revocation_of(&self, token: &str) -> Option<Revocation> {
+        let claims = Unproven::read(token).ok()?.claims;
+        let until = date(&claims, "exp").ok()??.saturating_add(LONGEST_LEEWAY).saturating_mul(1_000);
+        let mut identity = Identity::new(claims, &self.told);
+        identity.name_token(token.as_bytes());
+        Some(Revocation::Token { id: identity.token_id()?.into(), until })
     }
-}
 
-/// RFC 6750 section 2.1: the scheme in any case, then the token.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, mut token) = value.split_at_checked(b"Bearer".len())?;
-    while let [b' ', rest @ ..] = token {
-        token = rest;
+    /// The revocation of the token that speaks for `identity`; `None`: none does.
+    pub fn revocation(&self, identity: &Identity) -> Option<Revocation> {
+        let id = identity.token_id()?.into();
+        Some(Revocation::Token { id, until: identity.expires.saturating_mul(1_000) })
     }
-    while let [rest @ .., b' '] = token {
-        token = rest;
-    }
-    let apart = value.get(scheme.len()) == Some(&b' ');
-    (scheme.eq_ignore_ascii_case(b"bearer") && apart && !token.is_empty()).then_some(token)
 }
 
 /// `auth.headers`, with what a claim must never replace refused.
@@ -193,7 +292,7 @@ fn unix_now() -> u64 {
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Authenticator({:?}, {} tokens remembered)", self.config, self.verified.len())
+        write!(f, "Authenticator({:?}, {:?})", self.config, self.remembered())
     }
 }
 

@@ -1,9 +1,10 @@
-use super::jwt::Claims;
+use super::{ClaimsConfig, consumers_config::ConsumerConfig, jwt::Claims};
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use serde_json::Value;
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::atomic::AtomicU64};
 
 /// What a header cannot carry as it is. Bytes beyond ASCII are always encoded, as UTF-8.
 const HIDDEN: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
@@ -17,35 +18,75 @@ pub struct Identity {
     permissions: Box<[Box<str>]>,
     headers: Box<[(Bytes, HeaderValue)]>,
     claims: Claims,
-    /// Seconds since 1970.
+    /// What a revocation of this token alone would name.
+    token: Option<Box<str>>,
+    /// `iat`, in seconds since 1970.
+    pub(super) issued: Option<u64>,
+    /// From when on it is over, leeway included, in seconds since 1970.
     pub(super) expires: u64,
+    /// The version of the keys that it was verified with.
+    pub(super) keys: u64,
+    /// The version of the revocations that do not name it.
+    pub(super) looked_up: AtomicU64,
+}
+
+/// What of a caller is told to whom: `auth.headers` and `auth.claims`, compiled.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Names, each with the claim it carries.
+    pub(super) headers: Box<[(HeaderName, Box<str>)]>,
+    pub(super) claims: ClaimsConfig,
 }
 
 impl Identity {
-    /// Everything that is read out of the claims later, read now. `headers`: names, each with the claim it carries.
-    pub(super) fn new(claims: Claims, headers: &[(HeaderName, Box<str>)]) -> Self {
-        let text = |name: &str| claims.get(name).and_then(scalar).map(|text| text.into());
-        let value = |(name, claim): &(HeaderName, Box<str>)| {
-            Some((Bytes::copy_from_slice(name.as_str().as_bytes()), header_value(claim, at_path(&claims, claim)?)?))
+    /// Everything that is read out of the claims later, read now.
+    pub(super) fn new(claims: Claims, told: &Told) -> Self {
+        let text = |path: &str| at_path(&claims, path).and_then(scalar).map(|text| text.into());
+        let value = |(name, path): &(HeaderName, Box<str>)| {
+            let words = **path == *told.claims.permissions;
+            Some((Bytes::copy_from_slice(name.as_str().as_bytes()), header_value(words, at_path(&claims, path)?)?))
         };
+        let date = |name: &str| claims.get(name).and_then(Value::as_f64).map(|seconds| seconds as u64);
         Self {
-            id: text("sub"),
-            username: text("username"),
-            roles: claims.get("role").map(list).unwrap_or_default(),
-            permissions: claims.get("permissions").map(words).unwrap_or_default(),
-            headers: headers.iter().filter_map(value).collect(),
+            id: text(&told.claims.id),
+            username: text(&told.claims.username),
+            roles: at_path(&claims, &told.claims.roles).map(list).unwrap_or_default(),
+            permissions: at_path(&claims, &told.claims.permissions).map(words).unwrap_or_default(),
+            headers: told.headers.iter().filter_map(value).collect(),
+            token: text("jti"),
+            issued: date("iat"),
             // A date after the end of time is no reason to refuse, and a fraction of a second none to let in.
-            expires: claims.get("exp").and_then(Value::as_f64).map_or(0, |seconds| seconds as u64),
+            expires: date("exp").unwrap_or(0),
+            keys: 0,
+            looked_up: AtomicU64::new(0),
             claims,
         }
     }
 
-    /// `sub`, as a text.
+    /// A caller that the file knows: with the claims that a token of theirs would have. Never over by itself.
+    pub(super) fn of_consumer(consumer: &ConsumerConfig, told: &Told) -> Self {
+        let mut claims = Claims::new();
+        for (path, value) in &consumer.claims {
+            put(&mut claims, path, value.as_str().into());
+        }
+        put(&mut claims, &told.claims.id, consumer.id.as_str().into());
+        if let Some(name) = &consumer.username {
+            put(&mut claims, &told.claims.username, name.as_str().into());
+        }
+        for (path, list) in [(&told.claims.roles, &consumer.roles), (&told.claims.permissions, &consumer.permissions)] {
+            if !list.is_empty() {
+                put(&mut claims, path, list.clone().into());
+            }
+        }
+        Self { expires: u64::MAX, ..Self::new(claims, told) }
+    }
+
+    /// Who it is, as a text: `auth.claims.id`.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// `username`, as a text.
+    /// Their name, as a text.
     pub fn username(&self) -> Option<&str> {
         self.username.as_deref()
     }
@@ -60,6 +101,18 @@ impl Identity {
     pub fn number(&self, path: &str) -> Option<u64> {
         let claim = at_path(&self.claims, path)?;
         claim.as_u64().or_else(|| claim.as_str()?.parse().ok())
+    }
+
+    /// What a revocation of this token alone would name; `None`: no token speaks for them.
+    pub fn token_id(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// A token without `jti` is named by its hash.
+    pub(super) fn name_token(&mut self, token: &[u8]) {
+        if self.token.is_none() {
+            self.token = Some(token_name(token));
+        }
     }
 
     pub(super) fn has_role(&self, role: &str) -> bool {
@@ -83,13 +136,36 @@ impl Identity {
     }
 }
 
-/// `realm.roles` steps into objects; a claim that is called so as a whole goes first.
+/// The name of a token that has none of its own.
+pub(super) fn token_name(token: &[u8]) -> Box<str> {
+    let hash = digest(&SHA256, token);
+    hash.as_ref().iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}")).into()
+}
+
+/// `realm.roles` steps into objects, a number into a list; a claim that is called so as a whole goes first.
 fn at_path<'c>(claims: &'c Claims, path: &str) -> Option<&'c Value> {
     claims.get(path).or_else(|| {
         let mut steps = path.split('.');
         let first = claims.get(steps.next()?)?;
-        steps.try_fold(first, |value, step| value.get(step))
+        steps.try_fold(first, |value, step| match value {
+            Value::Array(entries) => entries.get(step.parse::<usize>().ok()?),
+            _ => value.get(step),
+        })
     })
+}
+
+/// Write a claim to where [`at_path`] finds it.
+fn put(claims: &mut Claims, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => _ = claims.insert(path.to_owned(), value),
+        Some((first, rest)) => {
+            let inner = claims.entry(first).or_insert_with(|| Value::Object(Claims::new()));
+            match inner {
+                Value::Object(inner) => put(inner, rest, value),
+                other => *other = Value::Object([(rest.to_owned(), value)].into_iter().collect()),
+            }
+        }
+    }
 }
 
 fn scalar(value: &Value) -> Option<Cow<'_, str>> {
@@ -117,9 +193,9 @@ fn words(value: &Value) -> Box<[Box<str>]> {
 }
 
 /// What a header says of a claim. A missing or empty one sends nothing.
-fn header_value(claim: &str, value: &Value) -> Option<HeaderValue> {
-    let text = match (claim, value) {
-        ("permissions", _) => joined(&words(value)),
+fn header_value(as_words: bool, value: &Value) -> Option<HeaderValue> {
+    let text = match (as_words, value) {
+        (true, _) => joined(&words(value)),
         (_, Value::Array(_)) => joined(&list(value)),
         _ => percent_encode(scalar(value)?.as_bytes(), HIDDEN).to_string(),
     };

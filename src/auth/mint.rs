@@ -1,6 +1,6 @@
 //! Tokens of our own, for tests and for the demo's auth service. A gateway in production mints none.
 
-use super::{Algorithm, AuthConfigError, JwtConfig, keys::Material};
+use super::{Algorithm, AuthConfigError, JwtConfig, material::Material};
 use jsonwebtoken::{AlgorithmFamily, EncodingKey, Header, encode};
 use serde_json::{Map, Value};
 use std::{
@@ -38,21 +38,22 @@ impl Minter {
     /// # Errors
     /// Which key is missing or wrong.
     pub fn build(config: &JwtConfig, private_key: Option<&Path>) -> Result<Self, AuthConfigError> {
-        let key = match (config.algorithm.is_hmac(), private_key) {
+        let algorithm =
+            *config.algorithm.first().ok_or_else(|| AuthConfigError::new("/auth/jwt/algorithm", "is empty"))?;
+        let key = match (algorithm.is_hmac(), private_key) {
             (true, _) => {
-                let material = Material::read(config)?;
+                let material = Material::read(config, "/auth/jwt")?;
                 let secret = material.first().map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default();
                 EncodingKey::from_secret(&secret)
             }
-            (false, Some(path)) => private(config.algorithm, path)?,
+            (false, Some(path)) => private(algorithm, path)?,
             (false, None) => {
-                let reason =
-                    format!("{:?} signs with a private key; name its PEM file with --key-file", config.algorithm);
+                let reason = format!("{algorithm:?} signs with a private key; name its PEM file with --key-file");
                 return Err(AuthConfigError::new("/auth/jwt", reason));
             }
         };
         let first = |list: &[String]| list.first().cloned();
-        Ok(Self { key, algorithm: config.algorithm, issuer: first(&config.issuer), audience: first(&config.audience) })
+        Ok(Self { key, algorithm, issuer: first(&config.issuer), audience: first(&config.audience) })
     }
 
     /// A token, signed.

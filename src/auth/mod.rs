@@ -15,19 +15,43 @@
 //! ```
 
 mod access;
+mod alb;
+mod asked;
 mod authenticator;
+mod basic;
 mod config;
+mod consumers;
+mod consumers_config;
 mod error;
 mod identity;
+mod issuers;
+mod json;
 mod jwt;
+mod keeper;
 mod keys;
+mod material;
+mod memory;
 mod mint;
 mod protected;
+mod revocation;
+mod source;
+mod token;
 
 pub use access::{Access, Forbidden};
-pub use authenticator::{Authenticator, Remembered};
-pub use config::{AccessConfig, Algorithm, AuthConfig, JwtConfig, RouteAuth};
+pub use asked::{Method, RouteAuth};
+pub use authenticator::Authenticator;
+pub use basic::hash_password;
+pub use config::{
+    AccessConfig, Algorithm, AuthConfig, ClaimsConfig, JwtConfig, RevocationConfig, RevocationMode, TokenConfig,
+};
+pub use consumers::{hash_api_key, new_api_key};
+pub use consumers_config::{AlbConfig, ApiKeysConfig, BasicConfig, CertificateConfig};
 pub use error::{AuthConfigError, AuthError};
 pub use identity::Identity;
+pub use keeper::{keep_keys, prepare, share_revocations};
+pub use memory::Remembered;
 pub use mint::{MintClaims, Minter};
 pub use protected::Protected;
+pub use revocation::{Revocation, RevocationError, RevocationReport, Revocations};
+pub use source::{Counts as KeyCounts, Source};
+pub use token::{Credentials, TokenPlaces};

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod hash;
 mod run;
 mod schema;
 mod token;
@@ -57,6 +58,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Print a token that the configuration accepts, for tests
     Token(token::Arguments),
+    /// Hash a password or an API key for the configuration, which never holds either
+    Hash(hash::Arguments),
 }
 
 /// `--config`, which most commands have.
@@ -97,6 +100,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Schema => schema::run(),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Hash(arguments) => hash::run(&arguments),
     };
     // What was said before comes first.
     log::logger().flush();

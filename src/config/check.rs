@@ -3,7 +3,10 @@
 //! Works on the tree and not on the types, so that it runs beside errors of shape, in the same run.
 
 use super::{ConfigError, error::suggestion, faults::not_set, source_map::below, tree::Tree};
-use crate::types::Span;
+use crate::{
+    auth::{Method, RouteAuth},
+    types::Span,
+};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -125,17 +128,52 @@ impl<'t> Checker<'t> {
     }
 
     fn access(&mut self, here: &str, route: &Map<String, Value>) {
-        let is_public = route.get("auth").is_some_and(|auth| auth == "public");
+        let auth = route.get("auth").cloned().unwrap_or_else(|| "required".into());
+        // What is no such value is the schema's business.
+        let Ok(auth) = serde_json::from_value::<RouteAuth>(auth) else { return };
+        let is_public = auth.is_public();
         if is_public && route.get("access").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty()) {
             self.wrong(&format!("{here}/access"), "a public route knows no caller; remove access, or auth: public");
         }
-        if !is_public && self.tree.value.pointer("/auth/jwt").is_none() {
+        let missing: Vec<Method> = auth.named().filter(|method| !self.offers(*method)).collect();
+        for method in missing {
+            let (word, section) = (method.word(), section_of(method));
+            self.wrong(&format!("{here}/auth"), format!("{word} needs auth.{section}, which is not there; add it"));
+        }
+        if !is_public && !Method::ALL.into_iter().any(|method| self.offers(method)) {
             self.wrong(here, "needs a token, and there is no auth.jwt to check it; add auth.jwt, or auth: public here");
+        }
+        let revokes = self.tree.value.pointer("/auth/revocation/mode").is_some_and(|mode| mode != "off");
+        if route.get("revoke_token").is_some_and(|revoke| revoke == true) && !revokes {
+            self.wrong(
+                &format!("{here}/revoke_token"),
+                "nothing can be revoked; set auth.revocation.mode to shared or local",
+            );
         }
     }
 
+    /// Whether the file has a section that makes callers known so.
+    fn offers(&self, method: Method) -> bool {
+        let there = |key: &str| {
+            let section = self.tree.value.pointer(&format!("/auth/{key}"));
+            section.is_some_and(|section| {
+                !section.is_null()
+                    && section.as_array().is_none_or(|list| !list.is_empty())
+                    && (key != "issuers" || section.as_object().is_some_and(|map| !map.is_empty()))
+            })
+        };
+        there(section_of(method)) || method == Method::Jwt && there("issuers")
+    }
+
     fn times(&mut self) {
-        self.time("/auth/jwt/leeway", 0, 300_000, "at most 5m");
+        for here in super::keys::places(self.tree) {
+            self.time(&format!("{here}/leeway"), 0, 300_000, "at most 5m");
+            self.time(&format!("{here}/jwks_refresh"), 10_000, 86_400_000, "10s to 1d");
+            self.time(&format!("{here}/jwks_cooldown"), 1_000, u128::MAX, "at least 1s");
+            self.time(&format!("{here}/jwks_timeout"), 100, 30_000, "100ms to 30s");
+        }
+        self.time("/auth/alb/leeway", 0, 300_000, "at most 5m");
+        self.time("/auth/revocation/keep", 60_000, 366 * 86_400_000, "1m to 366d");
         self.health("/health");
         self.timeouts("/timeouts");
         for (name, _) in section(&self.tree.value, "services") {
@@ -171,6 +209,17 @@ impl<'t> Checker<'t> {
         if span.is_some_and(|span| !(least..=most).contains(&span.get().as_millis())) {
             self.wrong(pointer, format!("out of range; write {right}"));
         }
+    }
+}
+
+/// The section of `auth:` that makes callers known so.
+fn section_of(method: Method) -> &'static str {
+    match method {
+        Method::Jwt => "jwt",
+        Method::ApiKey => "api_keys",
+        Method::Basic => "basic",
+        Method::ClientCertificate => "client_certificates",
+        Method::Alb => "alb",
     }
 }
 

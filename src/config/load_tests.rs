@@ -161,7 +161,7 @@ fn every_error_is_found_in_one_run_with_its_place_and_remedy() {
             "f.yaml:2:1: sever: unknown key; did you mean \"server\"?",
             "f.yaml:3:1: http3: not offered: pingora has no HTTP/3, and load balancers speak HTTP/1.1 and h2 to their \
              targets; see the README",
-            "f.yaml:7:5: auth.jwt.algorithm: no such value: \"HS265\"; did you mean \"HS256\"?",
+            "f.yaml:7:5: auth.jwt.algorithm[0]: no such value: \"HS265\"; did you mean \"HS256\"?",
             "f.yaml:8:13: auth.jwt.secret: variable SECRET is not set; set it, or write ${SECRET:-default}",
             "f.yaml:11:54: services.members.retry.attempts: out of range; write a whole number from 1 to 8",
             "f.yaml:13:53: routes[0].service: no service named \"member\"; did you mean \"members\"?",

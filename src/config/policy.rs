@@ -1,7 +1,7 @@
 //! What is allowed and unwise: refused in production where it endangers, warned about elsewhere.
 
-use super::{Config, ConfigError, SourceMap};
-use crate::types::Span;
+use super::{Config, ConfigError, SourceMap, source_map::below};
+use crate::{auth::JwtConfig, net::Url, types::Span};
 use std::{borrow::Cow, fs, time::Duration};
 
 /// Secrets of examples and tutorials, the replaced gateway's among them.
@@ -48,7 +48,8 @@ pub(super) fn findings(config: &Config, sources: &SourceMap) -> Findings {
     } else {
         found.warnings.extend(risks)
     }
-    let advice = listeners(config).into_iter().chain(drain(config)).chain(idle_per_host(config));
+    let advice =
+        plain_keys(config).into_iter().chain(listeners(config)).chain(drain(config)).chain(idle_per_host(config));
     found.warnings.extend(advice.map(|(pointer, reason)| sources.error(&pointer, reason)));
     found.warnings.sort_by(|a, b| a.place.cmp(&b.place));
     found
@@ -60,8 +61,30 @@ fn secrets(config: &Config) -> Vec<(String, Cow<'_, str>)> {
     found.extend(config.admin.token.iter().map(|token| ("/admin/token".to_owned(), token.expose().into())));
     let sticky = config.services.iter().filter_map(|(id, service)| Some((id, service.sticky.as_ref()?)));
     found.extend(sticky.map(|(id, sticky)| (format!("/services/{id}/sticky/secret"), sticky.secret.expose().into())));
-    let Some(jwt) = &config.auth.jwt else { return found };
-    let here = |key: &str| format!("/auth/jwt/{key}");
+    let one = config.auth.jwt.iter().map(|jwt| ("/auth/jwt".to_owned(), jwt));
+    let more = config.auth.issuers.iter().map(|(name, jwt)| (below("/auth/issuers", name), jwt));
+    for (here, jwt) in one.chain(more) {
+        found.extend(secrets_of(&here, jwt));
+    }
+    found
+}
+
+/// Whoever stands on the way could put keys of their own in place.
+fn plain_keys(config: &Config) -> Vec<(String, String)> {
+    let places = config.auth.issuers.iter().map(|(name, jwt)| (below("/auth/issuers", name), jwt));
+    let places = places.chain(config.auth.jwt.iter().map(|jwt| ("/auth/jwt".to_owned(), jwt)));
+    let plain = |jwt: &JwtConfig| {
+        let url = jwt.jwks_url.as_deref().and_then(|url| Url::parse(url).ok());
+        url.is_some_and(|url| url.is_plain() && !url.is_loopback())
+    };
+    let reason = "whoever can change what comes over plain HTTP makes tokens that are accepted here; write https://";
+    let found = places.filter(|(_, jwt)| plain(jwt));
+    found.map(|(here, _)| (format!("{here}/jwks_url"), reason.to_owned())).collect()
+}
+
+fn secrets_of<'c>(here: &str, jwt: &'c JwtConfig) -> Vec<(String, Cow<'c, str>)> {
+    let here = |key: &str| format!("{here}/{key}");
+    let mut found: Vec<(String, Cow<'c, str>)> = Vec::new();
     found.extend(jwt.secret.iter().map(|secret| (here("secret"), secret.expose().into())));
     let several = jwt.secrets.iter().enumerate();
     found.extend(several.map(|(at, secret)| (here(&format!("secrets/{at}")), secret.expose().into())));

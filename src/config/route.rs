@@ -33,9 +33,13 @@ pub struct RouteConfig {
     /// From where it may be called, beside what the listener says.
     #[serde(default)]
     pub addresses: AddressesConfig,
-    /// Who may call. Default: required.
+    /// Who may call: `required` (by any way that `auth:` offers), `optional` (who sends nothing passes as nobody),
+    /// `public`, or one or a list of jwt, api_key, basic, client_certificate and alb. Default: required.
     #[serde(default)]
     pub auth: RouteAuth,
+    /// Revoke the token of each request that is let in, as on a way out: `auth.revocation` must be on. Default: false.
+    #[serde(default)]
+    pub revoke_token: bool,
     /// Which roles, permissions or claims a caller needs. All entries that apply must let the request pass. Default: none.
     #[serde(default)]
     pub access: Vec<AccessConfig>,

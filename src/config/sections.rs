@@ -15,7 +15,7 @@ use crate::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
     let mut sections = Sections { tree, errors: Vec::new() };
@@ -53,7 +53,7 @@ impl Sections<'_> {
 
     fn auth(&mut self) {
         let Some(config) = self.read::<AuthConfig>("/auth") else { return };
-        for error in Authenticator::build(&config, None).err().into_iter().flatten() {
+        for error in Authenticator::build(&config, None, &Arc::default()).err().into_iter().flatten() {
             self.wrong(&error.pointer, error.reason);
         }
     }

@@ -45,7 +45,8 @@ fn with_commented_keys(text: &str) -> String {
         let (indent, rest) = line.split_once("# ")?;
         let words = rest.trim_start().trim_start_matches("- ");
         let (key, _) = words.split_once(':')?;
-        let is_key = indent.trim().is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let is_key = indent.trim().is_empty()
+            && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         is_key.then(|| format!("{indent}{rest}"))
     };
     text.lines().map(|line| uncomment(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
@@ -85,6 +86,8 @@ fn the_reference_shows_every_key() {
     assert!(tree.errors.is_empty(), "{:?}", tree.errors);
     let (schema, mut found) = (Config::schema(), Vec::new());
     absent(&schema, &schema, &[&tree.value], "", &mut found);
+    // Each is as `auth.jwt`, which is shown.
+    found.retain(|key| !key.starts_with("auth.issuers."));
     assert_eq!(found, Vec::<String>::new());
 }
 

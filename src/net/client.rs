@@ -60,6 +60,18 @@ pub enum NetError {
     Broken,
 }
 
+impl Answer {
+    /// It is what was asked for (RFC 9110 section 15.3.1).
+    pub fn is_there(&self) -> bool {
+        self.status == StatusCode::OK
+    }
+
+    /// There is no such thing. S3 says 403 for what it does not have.
+    pub fn is_absent(&self) -> bool {
+        [StatusCode::NOT_FOUND, StatusCode::FORBIDDEN, StatusCode::GONE].contains(&self.status)
+    }
+}
+
 impl Client {
     /// `ca`: certificates in PEM that are trusted in place of the system's.
     ///

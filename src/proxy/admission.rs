@@ -1,15 +1,15 @@
 //! Every question asked before a request may go upstream, in the order that safety asks for.
 
-use super::Rejection;
+use super::{Rejection, strict::is_websocket};
 use crate::{
     addresses::{Addresses, Verdict as AddressVerdict},
-    auth::Identity,
+    auth::{Credentials, Identity},
     cors,
     limits::{self, Asker, Limit, Refused},
     own::{Page, Pages},
     routing::{EncodedSlash, Found, Target, TargetError},
     runtime::{Action, Route, RouteIndex, ServiceIndex, Snapshot},
-    types::Reply,
+    types::{ClientCertificate, Reply},
 };
 use http::{HeaderMap, Method, header};
 use pingora::http::RequestHeader;
@@ -37,12 +37,23 @@ pub(super) enum Verdict {
     Metrics,
 }
 
+/// Who is connected, as far as the connection tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer<'r> {
+    /// The caller's address.
+    pub(super) address: IpAddr,
+    /// Whether a trusted proxy speaks for the caller.
+    pub(super) trusted: bool,
+    /// What the handshake has proven.
+    pub(super) certificate: Option<&'r ClientCertificate>,
+}
+
 /// Decide. `target` may be replaced by the form that its route asks for (`encoded_slash: decode`).
 pub(super) async fn admit(
     snapshot: &Snapshot,
     head: &RequestHeader,
     target: &mut Target,
-    client: IpAddr,
+    peer: Peer<'_>,
     found: &mut Admission,
 ) -> Result<Verdict, Rejection> {
     let asked = cors::preflight_method(target.method(), &head.headers);
@@ -57,15 +68,17 @@ pub(super) async fn admit(
     }
     let (index, route) = find(snapshot, target, &head.headers, found)?;
     found.route = Some(index);
-    check_address(route.addresses.as_ref(), client, found)?;
+    check_address(route.addresses.as_ref(), peer.address, found)?;
     if target.has_encoded_slash() {
         *target = slashes(snapshot, head, target, index, route)?;
     }
 
-    let caller = Caller { client, headers: &head.headers, route: route.id.as_str() };
-    identify(snapshot, route, caller, found).await?;
+    identify(snapshot, route, head, peer, target.query(), found).await?;
     route.access.check(target.method(), found.identity.as_deref())?;
     check_length(&head.headers, route.max_body)?;
+    if route.revoke_token {
+        revoke(snapshot, found);
+    }
 
     match &route.action {
         Action::Forward(service) => Ok(Verdict::Forward(*service)),
@@ -99,16 +112,32 @@ pub(super) fn check_address(
 async fn identify(
     snapshot: &Snapshot,
     route: &Route,
-    caller: Caller<'_>,
+    head: &RequestHeader,
+    peer: Peer<'_>,
+    query: Option<&str>,
     found: &mut Admission,
 ) -> Result<(), Rejection> {
+    let (headers, websocket) = (&head.headers, is_websocket(head));
+    let caller = Caller { client: peer.address, headers, route: route.id.as_str() };
+    let credentials = Credentials { headers, query, websocket, trusted: peer.trusted, certificate: peer.certificate };
     // Before auth: a flood of bad tokens must not cost a signature check each.
     limit(snapshot, &route.limits.before, caller, false, found).await?;
-    let outcome = snapshot.auth.authenticate(route.auth, caller.headers);
+    let outcome = snapshot.auth.authenticate(route.auth, &credentials).await;
     let refused = outcome.map(|identity| found.identity = identity).err();
     // Where nobody is known the address pays: who guesses tokens is soon over the limit.
     limit(snapshot, &route.limits.after, caller, refused.is_some(), found).await?;
-    refused.map_or(Ok(()), |error| Err(error.into()))
+    refused.map_or(Ok(()), |error| Err(Rejection::Unauthenticated(error, route.auth)))
+}
+
+/// A way out: the token that came with the request is over, whatever the service says then.
+fn revoke(snapshot: &Snapshot, found: &Admission) {
+    let Some(revocation) = found.identity.as_deref().and_then(|identity| snapshot.auth.revocation(identity)) else {
+        return;
+    };
+    let settings = &snapshot.config.auth.revocation;
+    if let Err(error) = snapshot.process.revocations.revoke(settings, &revocation) {
+        log::error!("a token stays valid although its owner left: {error}");
+    }
 }
 
 /// Ask every limit, until one refuses; the strictest is told to the caller. Those asked before the one that refuses have

@@ -12,7 +12,13 @@
 //!                   └──────────────────────────────────────────────────────────────────────┘
 //! ```
 
-use super::{Rejection, admission, admission::Verdict, answer, ctx::RequestCtx, headers, http2, reply, strict};
+use super::{
+    Rejection, admission,
+    admission::{Peer, Verdict},
+    answer,
+    ctx::RequestCtx,
+    headers, http2, reply, strict,
+};
 use crate::{connection, routing::Target, runtime::Live};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -82,8 +88,13 @@ impl ProxyHttp for Gateway {
             Ok(target) => target,
             Err(error) => return reply::refuse(session, ctx, error.into()).await,
         };
-        let client = ctx.client.address;
-        let verdict = admission::admit(&ctx.snapshot, session.req_header(), &mut target, client, &mut ctx.found).await;
+        let digest = session.digest().and_then(|digest| digest.ssl_digest.clone());
+        let peer = Peer {
+            address: ctx.client.address,
+            trusted: ctx.client.trusted,
+            certificate: digest.as_ref().and_then(|digest| digest.extension.get()),
+        };
+        let verdict = admission::admit(&ctx.snapshot, session.req_header(), &mut target, peer, &mut ctx.found).await;
         // What is matched is what is forwarded and logged.
         target.write_back(session.req_header_mut());
         match verdict {

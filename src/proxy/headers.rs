@@ -4,13 +4,17 @@ use super::{
     client::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_PROTO},
     ctx::RequestCtx,
     forwarded::{self, FORWARDED},
+    strict::is_websocket,
 };
 use crate::{
-    auth::{Identity, Protected},
+    auth::{Authenticator, Identity, Protected},
     cors::CORS_HEADERS,
     limits,
 };
-use http::{HeaderName, HeaderValue, header, uri::Authority};
+use http::{
+    HeaderName, HeaderValue, header,
+    uri::{Authority, PathAndQuery},
+};
 use pingora::{
     http::{RequestHeader, ResponseHeader},
     prelude::Result,
@@ -54,6 +58,9 @@ pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Resu
     }
     if let Some(path) = &ctx.rewritten {
         request.set_uri(path.clone().into());
+    }
+    if ctx.route().is_some_and(|route| !route.auth.is_public()) {
+        strip(request, &ctx.snapshot.auth)?;
     }
     if let Some(route) = ctx.route() {
         route.request_headers.apply_to_request(request)?;
@@ -101,6 +108,49 @@ fn is_word_of_a_proxy(name: &str) -> bool {
     };
     let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| same(start, prefix));
     PROXY_PREFIXES.into_iter().any(begins) || PROXY_WORDS.iter().any(|word| same(name, word))
+}
+
+/// Take the credentials out that are meant for the gateway alone.
+fn strip(request: &mut RequestHeader, auth: &Authenticator) -> Result<()> {
+    let tokens = auth.tokens();
+    if auth.keeps_password()
+        && request.headers.get(header::AUTHORIZATION).is_some_and(|value| is_password(value.as_bytes()))
+    {
+        request.remove_header(&header::AUTHORIZATION);
+    }
+    if let Some(name) = tokens.stripped_header(&request.headers).cloned() {
+        request.remove_header(&name);
+    }
+    replace(request, header::COOKIE, tokens.stripped_cookie(&request.headers))?;
+    if !is_websocket(request) {
+        return Ok(());
+    }
+    replace(request, header::SEC_WEBSOCKET_PROTOCOL, tokens.stripped_protocols(&request.headers))?;
+    let Some(rest) = request.uri.query().and_then(|query| tokens.stripped_query(query)) else { return Ok(()) };
+    let path = request.uri.path();
+    let stripped = if rest.is_empty() { path.to_owned() } else { format!("{path}?{rest}") };
+    // What was an address stays one without a part of its query.
+    if let Ok(stripped) = PathAndQuery::try_from(stripped) {
+        request.set_uri(stripped.into());
+    }
+    Ok(())
+}
+
+/// An empty value takes the header away.
+fn replace(request: &mut RequestHeader, name: HeaderName, value: Option<HeaderValue>) -> Result<()> {
+    match value {
+        None => Ok(()),
+        Some(value) if value.is_empty() => {
+            request.remove_header(&name);
+            Ok(())
+        }
+        Some(value) => request.insert_header(name, value),
+    }
+}
+
+/// RFC 7617.
+fn is_password(authorization: &[u8]) -> bool {
+    authorization.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }
 
 /// `X-Forwarded-For`, `-Port`, `-Proto` and `-Host`, and `Forwarded`: what the service cannot see itself.

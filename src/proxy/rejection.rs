@@ -3,7 +3,7 @@
 use super::http2;
 use crate::{
     addresses::AddressDenied,
-    auth::{AuthError, Forbidden},
+    auth::{AuthError, Forbidden, RouteAuth},
     connection::Malformed,
     limits::Refused,
     observability::RequestId,
@@ -51,8 +51,8 @@ pub enum Rejection {
     #[error("the method is not allowed here")]
     MethodNotAllowed(Vec<Method>),
     /// No token, or none that counts.
-    #[error(transparent)]
-    Unauthenticated(#[from] AuthError),
+    #[error("{0}")]
+    Unauthenticated(AuthError, RouteAuth),
     /// A token, and not enough.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
@@ -164,7 +164,7 @@ impl Rejection {
             Self::Forbidden(Forbidden::default()),
         ];
         let targets = TargetError::ALL.map(Self::BadTarget);
-        let tokens = AuthError::ALL.map(Self::Unauthenticated);
+        let tokens = AuthError::ALL.map(|error| Self::Unauthenticated(error, RouteAuth::REQUIRED));
         let malformed = Malformed::ALL.map(Self::Malformed);
         let all = plain.into_iter().chain(targets).chain(tokens).chain(malformed);
         all.map(|rejection| rejection.code_and_status()).collect()
@@ -187,7 +187,8 @@ impl Rejection {
             Self::AddressDenied(_) => ("address_denied", 403),
             Self::NoRoute => ("no_route", 404),
             Self::MethodNotAllowed(_) => ("method_not_allowed", 405),
-            Self::Unauthenticated(error) => (error.code(), 401),
+            Self::Unauthenticated(error, _) if error.is_ours() => (error.code(), 503),
+            Self::Unauthenticated(error, _) => (error.code(), 401),
             Self::Forbidden(_) => ("forbidden", 403),
             Self::Limited(Refused::OverLimit(_)) => ("rate_limited", 429),
             Self::Limited(Refused::Unavailable) => ("limiter_unavailable", 503),
@@ -272,9 +273,12 @@ impl Rejection {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let reply = Reply::new(status, "application/problem+json", body);
         match self {
-            Self::Unauthenticated(error) => {
-                reply.header(header::WWW_AUTHENTICATE, HeaderValue::from_static(error.www_authenticate()))
+            Self::Unauthenticated(error, _) if error.is_ours() => {
+                reply.header(header::RETRY_AFTER, HeaderValue::from(1))
             }
+            Self::Unauthenticated(error, asked) => error.www_authenticate(*asked).fold(reply, |reply, challenge| {
+                reply.header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+            }),
             Self::MethodNotAllowed(methods) => reply.header(header::ALLOW, allow(methods)),
             _ => match self.retry_after() {
                 Some(seconds) => reply.header(header::RETRY_AFTER, HeaderValue::from(seconds)),

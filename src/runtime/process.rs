@@ -1,6 +1,7 @@
 use super::{Reloads, Shown};
 use crate::{
     addresses::AddressFiles,
+    auth::Revocations,
     config::{ConfigErrors, Loaded},
     limits::Counters,
     observability::{AccessLog, ConnectionCounters, InFlight, metrics::Metrics},
@@ -32,6 +33,8 @@ pub struct Process {
     pub limits: Counters,
     /// What instances share.
     pub store: Store,
+    /// Tokens that ended before their time.
+    pub revocations: Arc<Revocations>,
     /// What is counted about requests.
     pub metrics: Metrics,
     /// What became of reloads.
@@ -63,6 +66,7 @@ impl Process {
             address_files: AddressFiles::default(),
             limits: Counters::new(loaded.config.limits.expected_keys.get()),
             store: store.map_err(|reason| loaded.sources.error("/redis/host", reason))?,
+            revocations: Arc::default(),
             metrics: Metrics::new(codes),
             reloads: Reloads::new(started),
             shown: Shown::default(),

@@ -22,8 +22,10 @@ pub struct Route {
     pub action: Action,
     /// From where it may be called; `None`: from everywhere.
     pub addresses: Option<Addresses>,
-    /// Whether a token is needed.
+    /// Who may call, of the ways that the file offers.
     pub auth: RouteAuth,
+    /// Whether the token of a request is over with it.
+    pub revoke_token: bool,
     /// Which roles, permissions and claims are needed.
     pub access: Access,
     /// How often callers may call.
@@ -107,7 +109,8 @@ impl Route {
             id: route.id.clone(),
             action,
             addresses,
-            auth: route.auth,
+            auth: config.auth.accepted(route.auth),
+            revoke_token: route.revoke_token,
             access,
             limits,
             cors,

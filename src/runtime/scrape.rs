@@ -6,9 +6,10 @@ use crate::{
         CONTENT_TYPE, MetricFamily, Seen, exposition,
         names::{
             BAD_ADDRESS_FILES, BUILD_INFO, CONNECTIONS, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, DROPPED_LINES,
-            FAILED_RELOADS, GENERATION, IDLE_CLOSED, IN_PROGRESS, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS,
-            MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, SLOW_HEADS, TOKEN_CACHE_ENTRIES,
-            TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
+            FAILED_RELOADS, GENERATION, IDLE_CLOSED, IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD,
+            LIMIT_COUNTERS, LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS,
+            REVOCATIONS_AGREED, REVOCATIONS_WAITING, SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS,
+            TOKEN_CACHE_MISSES,
         },
         process_families, unix,
     },
@@ -78,6 +79,8 @@ impl Snapshot {
             process.metrics.families(),
             super::scrape_upstream::families(self),
             tokens(self),
+            keys(self),
+            revocations(self),
             configuration(self),
             gateway(process),
             connections(process),
@@ -94,6 +97,33 @@ fn tokens(snapshot: &Snapshot) -> Vec<MetricFamily> {
         TOKEN_CACHE_HITS.one(remembered.hits as f64),
         TOKEN_CACHE_MISSES.one(remembered.misses as f64),
         TOKEN_CACHE_ENTRIES.one(remembered.entries as f64),
+    ]
+}
+
+/// Of issuers whose keys are kept new.
+fn keys(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let all: Vec<_> = snapshot.auth.sources().map(|source| (source.name(), source.report())).collect();
+    let fetches = all.iter().flat_map(|(name, (_, counts))| {
+        let of = |outcome, count: u64| ([*name, outcome], count as f64);
+        [of("succeeded", counts.succeeded), of("failed", counts.failed)]
+    });
+    let seen = all.iter().filter_map(|(name, (_, counts))| Some(([*name], unix(counts.last_success?))));
+    vec![
+        KEYS.each(all.iter().map(|(name, (keys, _))| ([*name], *keys as f64))),
+        KEY_FETCHES.each(fetches),
+        KEYS_SEEN.each(seen),
+    ]
+}
+
+fn revocations(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    if !snapshot.auth.revokes() {
+        return Vec::new();
+    }
+    let report = snapshot.process.revocations.report();
+    vec![
+        REVOCATIONS.each([(["token"], report.tokens as f64), (["user"], report.users as f64)]),
+        REVOCATIONS_WAITING.one(report.waiting as f64),
+        REVOCATIONS_AGREED.one(report.agreed as f64 / 1_000.0),
     ]
 }
 

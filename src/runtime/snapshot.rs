@@ -3,7 +3,7 @@ use super::{
     route::{General, OwnCors},
 };
 use crate::{
-    auth::{Authenticator, RouteAuth},
+    auth::Authenticator,
     config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
     cors::Cors,
     limits::Limit,
@@ -179,7 +179,7 @@ fn pages(config: &Config) -> Pages {
         service: route.service.as_ref().map(ToString::to_string),
         path: route.r#match.path.clone(),
         methods: route.r#match.methods.clone(),
-        public: route.auth == RouteAuth::Public,
+        public: route.auth.is_public(),
         roles: route
             .access
             .iter()
@@ -219,7 +219,7 @@ impl Parts {
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
         let listeners = listeners(config, process, problems);
-        let auth = Authenticator::build(&config.auth, previous.map(|old| &old.auth));
+        let auth = Authenticator::build(&config.auth, previous.map(|old| &old.auth), &process.revocations);
         let auth =
             auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
         let cors = Cors::build(&config.cors);

@@ -9,6 +9,7 @@ mod threads;
 
 use crate::{
     admin::Admin,
+    auth::{self, RevocationMode},
     config::{Config, ConfigErrors, ListenerConfig, Loaded},
     connection::{self, ConnectionLimits, Door, Front, Opening, ProxyHeaders},
     observability::{AccessLog, Logger},
@@ -134,6 +135,7 @@ fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
     server.add_service(background_service("upstream", Upstream(live.clone())));
+    server.add_service(background_service("identity", IdentityWork(live.clone())));
     server
 }
 
@@ -169,7 +171,8 @@ fn resolve(live: &Live) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let snapshot = live.pin();
     let Snapshot { config, process, .. } = &*snapshot;
-    runtime.block_on(upstream::prepare(snapshot.services(), &config.dns, &process.upstream, NAMES));
+    let names = upstream::prepare(snapshot.services(), &config.dns, &process.upstream, NAMES);
+    runtime.block_on(async { tokio::join!(names, auth::prepare(&snapshot.auth, NAMES)) });
     // A question under way blocks a thread for as long as it likes.
     runtime.shutdown_background();
     Ok(())
@@ -232,6 +235,27 @@ impl BackgroundService for Upstream {
         tokio::select! {
             () = process.address_files.watch() => (),
             () = Watch::default().run(services, dns, &process.upstream, self.0.changes()) => (),
+            _ = shutdown.changed() => (),
+        }
+    }
+}
+
+/// Keeps keys of issuers new, and shares revocations.
+struct IdentityWork(Live);
+
+#[async_trait]
+impl BackgroundService for IdentityWork {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let process = self.0.pin().process.clone();
+        let sources = || self.0.pin().auth.sources().cloned().collect();
+        let most = || {
+            let snapshot = self.0.pin();
+            let settings = &snapshot.config.auth.revocation;
+            (settings.mode == RevocationMode::Shared).then_some(settings.most)
+        };
+        tokio::select! {
+            () = auth::keep_keys(sources, self.0.changes()) => (),
+            () = auth::share_revocations(process.revocations.clone(), &process.store, most) => (),
             _ = shutdown.changed() => (),
         }
     }

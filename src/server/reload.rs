@@ -1,4 +1,5 @@
 use crate::{
+    auth,
     config::{Config, ConfigErrors, Loaded},
     observability::Logger,
     runtime::{Live, ReloadAsked, ReloadError, Snapshot},
@@ -75,7 +76,7 @@ impl Reload {
             super::warn(&loaded);
             let ready = |next: &Snapshot| {
                 let known = upstream::prepare(next.services(), &next.config.dns, &next.process.upstream, super::NAMES);
-                Handle::current().block_on(known);
+                Handle::current().block_on(async { tokio::join!(known, auth::prepare(&next.auth, super::NAMES)) });
             };
             let generation = live.reload(&loaded, ready)?;
             logger.set(&loaded.config.log, loaded.config.server.debug);

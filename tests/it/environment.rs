@@ -410,7 +410,7 @@ fn wrong_values_are_refused_with_their_places() {
         ("ADMIN_ADDRESS", "9901", "admin.address"),
         // Others can reach it, so ADMIN_TOKEN must be set.
         ("ADMIN_ADDRESS", "0.0.0.0:9901", "admin.token"),
-        ("JWT_ALGORITHM", "none", "auth.jwt.algorithm"),
+        ("JWT_ALGORITHM", "none", "auth.jwt.algorithm[0]"),
         ("JWT_LEEWAY", "301", "auth.jwt.leeway"),
         ("JWT_EXPIRE_MINUTES", "long", "auth.jwt.lifetime"),
         ("CONNECTION_TIMEOUT", "0", "timeouts.connect"),

@@ -1,6 +1,8 @@
 //! What is counted, under which names, and whether Prometheus understands it.
 
-use super::support::{Answer, Client, Gateway, Upstream, bearer, closed_port, within_patience};
+use super::support::{
+    Answer, Client, Gateway, Key, KeyServer, SECRET, Upstream, bearer, closed_port, set, within_patience,
+};
 use edgeway::observability::metrics::{Kind, names};
 use nix::sys::signal::Signal;
 use std::{
@@ -357,10 +359,16 @@ fn the_page_and_a_scrape_name_the_same_metrics() {
     // Those of Redis are there where a limit is counted in one, whether or not it answers.
     let shared =
         format!("redis: {{ host: 127.0.0.1, port: {} }}\nlimits: {{ requests: 100, mode: exact }}\n", closed_port());
+    // Those of keys and revocations where they are kept.
+    let issuer = KeyServer::start(set(&[&Key::new("k")]));
+    let keys = format!("i: {{ algorithm: ES256, issuer: i, jwks_url: \"{}\" }}", issuer.url());
+    let auth = format!(
+        "auth: {{ jwt: {{ algorithm: HS256, secret: {SECRET} }}, issuers: {{ {keys} }}, revocation: {{ mode: shared }} }}\n"
+    );
     // And those of names, balancers and limits where there are some.
     let named = format!("http://localhost:{}", upstream.address.port());
     let limited = "balancer: least_request, concurrency: { max: 100 }";
-    let sections = format!("{shared}services: {{ s: {{ endpoints: [{named:?}], {limited} }} }}\n{ROUTES}");
+    let sections = format!("{shared}{auth}services: {{ s: {{ endpoints: [{named:?}], {limited} }} }}\n{ROUTES}");
     let gateway = Gateway::start(&sections);
     assert_eq!(gateway.get("/x/1", &[]).status, 200);
     becomes(&gateway, &requests("GET", "all", "s", 200), 1.0);

@@ -27,6 +27,10 @@ const REMEMBERED: usize = 20_000;
 /// The code of a refusal that a limit caused.
 const RATE_LIMITED: &str = "rate_limited";
 
+/// How the codes of refusals begin that somebody's credentials caused.
+const IDENTITY: [&str; 7] =
+    ["token_", "credentials_", "api_key_", "password_", "certificate_unknown", "keys_unavailable", "auth_busy"];
+
 /// What is counted about requests, as long as the process lives.
 #[derive(Debug)]
 pub struct Metrics {
@@ -116,7 +120,7 @@ impl Metrics {
     fn refusals(&self) -> Vec<MetricFamily> {
         let sums = self.rejections.sums();
         let of = |(code, count): &(&'static str, u64)| ([*code], *count as f64);
-        let tokens = sums.iter().filter(|(code, _)| code.starts_with("token_"));
+        let tokens = sums.iter().filter(|(code, _)| IDENTITY.iter().any(|word| code.starts_with(word)));
         let observed = self.observed.sums();
         vec![
             names::REJECTIONS.each(sums.iter().map(of)),

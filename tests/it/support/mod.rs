@@ -6,8 +6,10 @@ mod dns;
 mod gateway;
 mod http;
 pub mod http2;
+mod issuer;
 mod recorder;
 mod redis;
+mod relay;
 mod token;
 mod upstream;
 
@@ -15,8 +17,10 @@ pub use browser::chromium;
 pub use dns::{Dns, Failure};
 pub use gateway::{Gateway, Outcome, binary, edgeway};
 pub use http::{Client, Response};
+pub use issuer::{Key, KeyServer, Publishes, now, set};
 pub use recorder::{Recorder, Seen};
 pub use redis::Redis;
+pub use relay::Relay;
 pub use token::{SECRET, bearer};
 pub use upstream::{Answer, Upstream};
 
@@ -43,4 +47,10 @@ pub fn within_patience(mut done: impl FnMut() -> bool) -> bool {
 /// A port that nobody listens on, for what must not be there.
 pub fn closed_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Without padding, as tokens have it.
+pub fn base64(bytes: &[u8]) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(bytes)
 }

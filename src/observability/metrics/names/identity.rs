@@ -10,7 +10,7 @@ pub const AUTH_FAILURES: Name = Name {
     name: "edgeway_auth_failures_total",
     kind: Counter,
     labels: &["code"],
-    help: "Requests whose token did not let them in, by code.",
+    help: "Requests whose credentials did not let them in, by code.",
 };
 /// Verified tokens that were known already.
 pub const TOKEN_CACHE_HITS: Name = Name {
@@ -34,5 +34,59 @@ pub const TOKEN_CACHE_ENTRIES: Name = Name {
     help: "Verified tokens that are remembered.",
 };
 
+/// Of each set of keys that is kept new.
+pub const KEYS: Name = Name {
+    name: "edgeway_keys",
+    kind: Gauge,
+    labels: &["issuer"],
+    help: "Keys of an issuer whose set is fetched or read from a file. 0: its tokens get 503.",
+};
+/// Looks at such sets.
+pub const KEY_FETCHES: Name = Name {
+    name: "edgeway_key_fetches_total",
+    kind: Counter,
+    labels: &["issuer", "outcome"],
+    help: "Looks at an issuer's set of keys: outcome is succeeded or failed.",
+};
+/// The last good one.
+pub const KEYS_SEEN: Name = Name {
+    name: "edgeway_keys_last_success_timestamp_seconds",
+    kind: Gauge,
+    labels: &["issuer"],
+    help: "When an issuer's set of keys was last read well, in seconds since 1970. Absent: never.",
+};
+/// Where tokens can be revoked.
+pub const REVOCATIONS: Name = Name {
+    name: "edgeway_revocations",
+    kind: Gauge,
+    labels: &["kind"],
+    help: "Revocations that are kept: of single tokens (token), and of all older tokens of a user (user).",
+};
+/// Where revocations are shared.
+pub const REVOCATIONS_WAITING: Name = Name {
+    name: "edgeway_revocations_waiting",
+    kind: Gauge,
+    labels: &[],
+    help: "Revocations made here that Redis does not know yet.",
+};
+/// Where revocations are shared.
+pub const REVOCATIONS_AGREED: Name = Name {
+    name: "edgeway_revocations_last_read_timestamp_seconds",
+    kind: Gauge,
+    labels: &[],
+    help: "When all revocations were last read from Redis, in seconds since 1970. 0: never.",
+};
+
 /// All of these.
-pub(super) const IDENTITY: &[&Name] = &[&AUTH_FAILURES, &TOKEN_CACHE_HITS, &TOKEN_CACHE_MISSES, &TOKEN_CACHE_ENTRIES];
+pub(super) const IDENTITY: &[&Name] = &[
+    &AUTH_FAILURES,
+    &TOKEN_CACHE_HITS,
+    &TOKEN_CACHE_MISSES,
+    &TOKEN_CACHE_ENTRIES,
+    &KEYS,
+    &KEY_FETCHES,
+    &KEYS_SEEN,
+    &REVOCATIONS,
+    &REVOCATIONS_WAITING,
+    &REVOCATIONS_AGREED,
+];
