@@ -31,34 +31,56 @@ mod places;
 mod tell;
 
 pub use door::Door;
+use door::Place;
 pub use head::content_length;
 pub use http2::http2_options;
 pub use malformed::Malformed;
 pub use places::ConnectionLimits;
 
+use crate::tls::ListenerTls;
 use async_trait::async_trait;
 use guard::Guard;
 use pingora::{
     apps::ServerApp,
-    protocols::{ALPN, Stream, http::ServerSession},
+    protocols::{ALPN, Stream, http::ServerSession, l4},
     server::ShutdownWatch,
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// An application behind guarded connections.
-#[derive(Debug)]
 pub struct Front<A> {
     app: Arc<A>,
     head_timeout: Duration,
     door: Door,
+    /// Asked for each connection, so that a reload counts from the next one on.
+    tls: Box<dyn Fn() -> Option<Arc<ListenerTls>> + Send + Sync>,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Front<A> {
     /// Guard the connections of `app` that come through `door`. A head may take `head_timeout` from its first to its
-    /// last byte.
-    pub fn new(app: A, head_timeout: Duration, door: Door) -> Self {
-        Self { app: Arc::new(app), head_timeout, door }
+    /// last byte, and so may a handshake, where `tls` says that there is one.
+    pub fn new(
+        app: A,
+        head_timeout: Duration,
+        door: Door,
+        tls: impl Fn() -> Option<Arc<ListenerTls>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { app: Arc::new(app), head_timeout, door, tls: Box::new(tls) }
+    }
+
+    /// The same connection, behind a handshake. `None`: it failed.
+    async fn secured(&self, stream: Stream, place: &Place, tls: &ListenerTls) -> Option<Stream> {
+        // pingora's listeners make nothing else.
+        let stream = stream.into_any().downcast::<l4::stream::Stream>().ok()?;
+        match tls.accept(*stream, self.head_timeout).await {
+            Ok(stream) => Some(Box::new(stream)),
+            Err(error) => {
+                place.no_handshake();
+                log::debug!("no TLS: {error}");
+                None
+            }
+        }
     }
 }
 
@@ -68,6 +90,10 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
         let digest = stream.get_socket_digest();
         let peer = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet()).map(|peer| peer.ip());
         let place = self.door.enter(peer)?;
+        let stream = match (self.tls)() {
+            Some(tls) => Box::pin(self.secured(stream, &place, &tls)).await?,
+            None => stream,
+        };
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let mut guard = Guard::new(stream, self.head_timeout, place);
         if http2 {
@@ -79,6 +105,12 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
     /// Without this, keep-alive connections would not hear of the shutdown.
     async fn cleanup(&self) {
         self.app.cleanup().await;
+    }
+}
+
+impl<A> fmt::Debug for Front<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Front({:?})", self.door)
     }
 }
 

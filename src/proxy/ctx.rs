@@ -4,6 +4,7 @@ use crate::{
     observability::{Level, Line, RequestId, metrics::ServiceMetrics},
     routing::Target,
     runtime::{Listener, Route, ServiceIndex, Snapshot},
+    security_headers::Transport,
     types::Pinned,
     upstream::{Observed, Service, Verdict},
 };
@@ -30,6 +31,8 @@ pub struct RequestCtx {
     pub(super) attempts: Attempts,
     /// Bytes of the request's body that arrived, in this attempt.
     pub(super) body_bytes: u64,
+    /// How the caller is connected to the gateway.
+    pub(super) transport: Transport,
     listener: usize,
     service: Option<ServiceIndex>,
     started: Instant,
@@ -49,6 +52,7 @@ impl RequestCtx {
             rewritten: None,
             attempts: Attempts::default(),
             body_bytes: 0,
+            transport: Transport::Plain,
             listener,
             service: None,
             started: Instant::now(),

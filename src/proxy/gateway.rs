@@ -13,7 +13,7 @@
 //! ```
 
 use super::{Rejection, admission, admission::Verdict, answer, ctx::RequestCtx, headers, http2, reply, strict};
-use crate::{connection, routing::Target, runtime::Live};
+use crate::{connection, routing::Target, runtime::Live, security_headers::Transport, types::ClientCertificate};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
@@ -23,7 +23,7 @@ use pingora::{
     prelude::{Error, HttpPeer, Result},
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Wires the modules into pingora's phases. Decides nothing itself.
 #[derive(Debug)]
@@ -65,6 +65,7 @@ impl ProxyHttp for Gateway {
         }
         session.set_read_timeout(Some(ctx.snapshot.idle));
         session.set_write_timeout(Some(ctx.snapshot.idle));
+        ctx.transport = transport(session);
         let checked = head.and_then(|()| strict::check_head(session, listener));
         ctx.begin(session.client_addr(), session.req_header());
         checked.map_err(|rejection| {
@@ -242,4 +243,16 @@ impl ProxyHttp for Gateway {
         ctx.ended(session.req_header(), status.as_u16());
         connection::head_awaited(session.as_downstream());
     }
+}
+
+/// How the caller is connected to the gateway.
+fn transport(session: &Session) -> Transport {
+    let digest = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+    if digest.is_some() { Transport::Secure } else { Transport::Plain }
+}
+
+/// The certificate that the caller has proven to hold in the handshake of its connection, if it has.
+#[allow(dead_code, reason = "for those who find consumers by it")]
+pub(super) fn client_certificate(session: &Session) -> Option<&Arc<ClientCertificate>> {
+    session.digest()?.ssl_digest.as_ref()?.extension.get::<Arc<ClientCertificate>>()
 }

@@ -1,5 +1,10 @@
-use crate::{config::ListenerConfig, types::Network};
-use std::net::IpAddr;
+use super::snapshot::Problem;
+use crate::{
+    config::ListenerConfig,
+    tls::{Certificates, ListenerTls},
+    types::Network,
+};
+use std::{net::IpAddr, sync::Arc};
 
 /// One entry of `listeners:`, compiled. What a reload may change of it.
 #[derive(Debug)]
@@ -20,11 +25,17 @@ pub struct Listener {
     pub max_headers_total: u64,
     /// Longest request target, in bytes.
     pub max_target: u64,
+    /// `None`: plain HTTP.
+    pub tls: Option<Arc<ListenerTls>>,
 }
 
 impl Listener {
-    pub(super) fn build(config: &ListenerConfig) -> Self {
-        Self {
+    /// Compile one entry; problems are named below it.
+    pub(super) fn build(config: &ListenerConfig, certificates: &Certificates) -> Result<Self, Vec<Problem>> {
+        let tls = config.tls.as_ref().map(|tls| ListenerTls::build(tls, certificates)).transpose();
+        let below = |(pointer, reason)| (format!("/tls{pointer}"), reason);
+        let tls = tls.map_err(|found| found.into_iter().map(below).collect::<Vec<_>>())?;
+        Ok(Self {
             trusted_proxies: config.trusted_proxies.iter().copied().collect(),
             max_connections: config.max_connections,
             max_connections_per_address: config.max_connections_per_address,
@@ -33,7 +44,8 @@ impl Listener {
             max_header: config.max_header.get(),
             max_headers_total: config.max_headers_total.get(),
             max_target: config.max_target.get(),
-        }
+            tls: tls.map(Arc::new),
+        })
     }
 
     /// Bytes of a head that may be kept while its end is still to come: somewhat more than the limits allow, so that a

@@ -4,6 +4,7 @@ use crate::{
     limits::Counters,
     observability::{AccessLog, ConnectionCounters, InFlight, metrics::Metrics},
     store::Store,
+    tls::Certificates,
     upstream::States,
 };
 use std::{
@@ -23,6 +24,8 @@ pub struct Process {
     pub in_flight: InFlight,
     /// Connections of callers, and what became of them.
     pub connections: Arc<ConnectionCounters>,
+    /// What listeners show.
+    pub certificates: Certificates,
     /// One line per request.
     pub access_log: AccessLog,
     /// What limits have counted.
@@ -56,6 +59,7 @@ impl Process {
             upstream: States::default(),
             in_flight: InFlight::default(),
             connections: Arc::default(),
+            certificates: Certificates::default(),
             access_log,
             limits: Counters::new(loaded.config.limits.expected_keys.get()),
             store: store.map_err(|reason| loaded.sources.error("/redis/host", reason))?,

@@ -7,6 +7,7 @@ use crate::{
     observability::metrics::{Metrics, RouteMetrics},
     resilience::{RetryConfig, RetryPolicy, Timeouts},
     routing::{EncodedSlash, Pattern, Rewrite},
+    security_headers::SecurityHeaders,
     types::{Reply, RouteId},
 };
 use http::HeaderValue;
@@ -27,6 +28,8 @@ pub struct Route {
     pub limits: Limits,
     /// From which origins, where the route says so itself.
     pub cors: OwnCors,
+    /// What browsers are told, where the route says so itself.
+    pub security_headers: Option<SecurityHeaders>,
     /// What the service gets as path.
     pub rewrite: Option<Rewrite>,
     /// What `%2F` means here.
@@ -92,11 +95,13 @@ impl Route {
         let access = keep(access(route), &mut problems);
         let limits = keep(limits(config, route, general), &mut problems);
         let cors = keep(own_cors(route), &mut problems);
+        let security_headers = own_security_headers(route).map_err(|found| problems.extend(found)).ok();
         let rewrite = keep(rewrite(route, pattern), &mut problems);
         let request = keep(edits("request_headers", &route.request_headers), &mut problems);
         let response = keep(edits("response_headers", &route.response_headers), &mut problems);
-        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response)).zip(limits);
-        let ((((action, access), (cors, rewrite)), (request_headers, response_headers)), limits) =
+        let parts =
+            action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response)).zip(limits.zip(security_headers));
+        let ((((action, access), (cors, rewrite)), (request_headers, response_headers)), (limits, security_headers)) =
             parts.ok_or(problems)?;
         let from = route.service.as_ref().and_then(|id| config.services.get(id));
         let own = from.map(|service| service.timeouts).unwrap_or_default();
@@ -109,6 +114,7 @@ impl Route {
             access,
             limits,
             cors,
+            security_headers,
             rewrite,
             encoded_slash: route.encoded_slash,
             request_headers,
@@ -130,6 +136,12 @@ pub fn milliseconds(time: Duration) -> HeaderValue {
 /// All problems are wanted, not the first.
 fn keep<T>(outcome: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
     outcome.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn own_security_headers(route: &RouteConfig) -> Result<Option<SecurityHeaders>, Vec<Problem>> {
+    let below = |(pointer, reason): Problem| (format!("/security_headers{pointer}"), reason);
+    let own = route.security_headers.as_ref().map(SecurityHeaders::build).transpose();
+    own.map_err(|found| found.into_iter().map(below).collect())
 }
 
 fn access(route: &RouteConfig) -> Result<Access, Problem> {

@@ -10,6 +10,7 @@ use crate::{
     observability::metrics::ServiceMetrics,
     own::{Pages, RouteDoc, ServiceState, State},
     routing::{Found, Pattern, Table, Target},
+    security_headers::SecurityHeaders,
     types::{Pinned, Reply, ServiceId},
     upstream::{Common, Health, Service, ServiceConfig},
 };
@@ -34,6 +35,7 @@ pub struct Snapshot {
     pub process: Arc<Process>,
     listeners: Box<[Listener]>,
     cors: Option<Cors>,
+    security_headers: SecurityHeaders,
     table: Table<RouteIndex>,
     routes: Box<[Route]>,
     services: Box<[Arc<Service>]>,
@@ -83,8 +85,9 @@ impl Snapshot {
                 sources: loaded.sources.clone(),
                 config: loaded.config.clone(),
                 process,
-                listeners: loaded.config.listeners.iter().map(Listener::build).collect(),
+                listeners: parts.listeners.into(),
                 cors: parts.cors,
+                security_headers: parts.security_headers,
                 table: parts.table,
                 routes: parts.routes.into(),
                 services: parts.services.into(),
@@ -121,6 +124,12 @@ impl Snapshot {
             Some(OwnCors::Nobody) => None,
             Some(OwnCors::General) | None => self.cors.as_ref(),
         }
+    }
+
+    /// What browsers are told, by a route; the general word where there is none or where it says nothing.
+    pub fn security_headers_of(&self, route: Option<RouteIndex>) -> &SecurityHeaders {
+        let own = route.and_then(|index| self.route(index)?.security_headers.as_ref());
+        own.unwrap_or(&self.security_headers)
     }
 
     /// The service of a route that forwards.
@@ -202,6 +211,8 @@ impl fmt::Debug for Snapshot {
 struct Parts {
     auth: Authenticator,
     cors: Option<Cors>,
+    security_headers: SecurityHeaders,
+    listeners: Vec<Listener>,
     idle: Duration,
     table: Table<RouteIndex>,
     routes: Vec<Route>,
@@ -222,6 +233,10 @@ impl Parts {
             auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
         let cors = Cors::build(&config.cors);
         let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
+        let below = |(pointer, reason): Problem| (format!("/security_headers{pointer}"), reason);
+        let security_headers = SecurityHeaders::build(&config.security_headers);
+        let security_headers = security_headers.map_err(|found| problems.extend(found.into_iter().map(below))).ok();
+        let listeners = listeners(config, process, problems);
         let services = services(config, process, problems);
         let fallbacks = config.services.iter().map(|(id, section)| fallback(config, id, section, problems)).collect();
         let general = Limit::general(&config.limits, &process.limits);
@@ -230,8 +245,30 @@ impl Parts {
             General { limit: general.unwrap_or_default(), counters: &process.limits, metrics: &process.metrics };
         let (table, routes) = routes(config, &general, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
-        Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services, fallbacks })
+        Some(Self {
+            auth: auth?,
+            cors: cors?,
+            security_headers: security_headers?,
+            listeners,
+            idle,
+            table: table?,
+            routes,
+            services,
+            fallbacks,
+        })
     }
+}
+
+fn listeners(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let below = |(pointer, reason): Problem| (format!("/listeners/{index}{pointer}"), reason);
+        match Listener::build(listener, &process.certificates) {
+            Ok(listener) => listeners.push(listener),
+            Err(found) => problems.extend(found.into_iter().map(below)),
+        }
+    }
+    listeners
 }
 
 fn services(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> Vec<Arc<Service>> {

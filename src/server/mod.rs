@@ -14,6 +14,7 @@ use crate::{
     observability::{AccessLog, Logger},
     proxy::{Gateway, Rejection},
     runtime::{Live, Process, Snapshot},
+    tls::ListenerTls,
     upstream::{self, Watch},
 };
 use async_trait::async_trait;
@@ -42,6 +43,9 @@ const PINGORA_RETRIES: usize = 16;
 
 /// How long a start and a reload wait for names that are new to them; late answers are found a moment later.
 const NAMES: Duration = Duration::from_secs(1);
+
+/// How often files of certificates are looked at.
+const CERTIFICATES: Duration = Duration::from_secs(1);
 
 /// How long the last lines of the access log may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -123,11 +127,12 @@ fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
         let mut proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
         let (server_options, http2) = http2(listener);
         (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
-        let front = Front::new(proxy, listener.head_timeout.get(), door(live, index));
+        let front = Front::new(proxy, listener.head_timeout.get(), door(live, index), tls(live, index));
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
     server.add_service(background_service("upstream", Upstream(live.clone())));
+    server.add_service(background_service("certificates", CertificateFiles(live.clone())));
     server
 }
 
@@ -152,6 +157,12 @@ fn door(live: &Live, index: usize) -> Door {
         let per_address = counted.then_some(listener.max_connections_per_address);
         ConnectionLimits { in_all: listener.max_connections, per_address, largest_head: listener.largest_head() }
     })
+}
+
+/// That of the current snapshot.
+fn tls(live: &Live, index: usize) -> impl Fn() -> Option<Arc<ListenerTls>> + Send + Sync + 'static {
+    let live = live.clone();
+    move || live.pin().listener(index).and_then(|listener| listener.tls.clone())
 }
 
 /// Without this, the first requests would find services without endpoints.
@@ -222,6 +233,25 @@ impl BackgroundService for Upstream {
         tokio::select! {
             () = Watch::default().run(services, dns, &process.upstream, self.0.changes()) => (),
             _ = shutdown.changed() => (),
+        }
+    }
+}
+
+/// Looks at the files of certificates.
+struct CertificateFiles(Live);
+
+#[async_trait]
+impl BackgroundService for CertificateFiles {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let process = self.0.pin().process.clone();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(CERTIFICATES) => (),
+                _ = shutdown.changed() => return,
+            }
+            let process = process.clone();
+            // A file system may take its time.
+            _ = tokio::task::spawn_blocking(move || process.certificates.look()).await;
         }
     }
 }

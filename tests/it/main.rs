@@ -38,6 +38,7 @@ mod responses;
 mod routing;
 mod soak;
 mod timeouts;
+mod tls;
 mod tour;
 mod upgrade;
 mod upstream;

@@ -1,5 +1,6 @@
 //! What the tests need to drive the real binary: a gateway in a folder of its own, recording services, a client.
 
+mod certificates;
 pub mod corpus;
 mod dns;
 mod gateway;
@@ -10,6 +11,7 @@ mod redis;
 mod token;
 mod upstream;
 
+pub use certificates::{Authority, Files, Wanted, replace};
 pub use dns::{Dns, Failure};
 pub use gateway::{Gateway, Outcome, binary, edgeway};
 pub use http::{Client, Response};
