@@ -14,7 +14,7 @@ use crate::{
     observability::{AccessLog, Logger},
     proxy::{Gateway, Rejection},
     runtime::{Live, Process, Snapshot},
-    tls::ListenerTls,
+    tls::{self, ListenerTls},
     upstream::{self, Watch},
 };
 use async_trait::async_trait;
@@ -71,6 +71,7 @@ pub enum StartError {
 pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce(&[String])) -> Result<(), StartError> {
     die_with_a_service();
     warn(loaded);
+    tls::system_authorities().map_err(io::Error::other)?;
     let config = loaded.config.clone();
     let codes = Rejection::codes().into_keys();
     let process = Process::new(AccessLog::to_stdout()?, loaded, codes)?;
@@ -127,7 +128,7 @@ fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
         let mut proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
         let (server_options, http2) = http2(listener);
         (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
-        let front = Front::new(proxy, listener.head_timeout.get(), door(live, index), tls(live, index));
+        let front = Front::new(proxy, listener.head_timeout.get(), door(live, index), tls_of(live, index));
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
@@ -160,7 +161,7 @@ fn door(live: &Live, index: usize) -> Door {
 }
 
 /// That of the current snapshot.
-fn tls(live: &Live, index: usize) -> impl Fn() -> Option<Arc<ListenerTls>> + Send + Sync + 'static {
+fn tls_of(live: &Live, index: usize) -> impl Fn() -> Option<Arc<ListenerTls>> + Send + Sync + 'static {
     let live = live.clone();
     move || live.pin().listener(index).and_then(|listener| listener.tls.clone())
 }

@@ -24,4 +24,4 @@ pub use config::{
 };
 pub use files::{CertificateReport, Certificates};
 pub use listener::{HandshakeError, ListenerTls};
-pub use pem::{Identity, authorities, identity};
+pub use pem::{Identity, authorities, identity, system_authorities};

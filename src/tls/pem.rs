@@ -58,6 +58,19 @@ pub fn authorities(ca_file: &str) -> Result<(RootCertStore, Vec<CertificateDer<'
     Ok((roots, found))
 }
 
+/// How many authorities the system has. None is fine, where nobody needs them.
+///
+/// # Errors
+/// `SSL_CERT_FILE`, `SSL_CERT_DIR` or the system's own files cannot be read. pingora would panic at them.
+pub fn system_authorities() -> Result<usize, String> {
+    let mut roots = RootCertStore::empty();
+    let loaded = pingora::tls::load_platform_certs_incl_env_into_store(&mut roots);
+    let why = |error: Box<pingora::Error>| error.cause.as_ref().map_or_else(|| error.to_string(), ToString::to_string);
+    loaded.map(|()| roots.len()).map_err(|error| {
+        format!("the system's authorities: {}; mend SSL_CERT_FILE and SSL_CERT_DIR, or unset them", why(error))
+    })
+}
+
 fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = read(file)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();

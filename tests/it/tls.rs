@@ -130,8 +130,10 @@ fn versions_and_protocols_are_as_the_file_says() {
 fn tls_1_1(address: SocketAddr) -> [u8; 3] {
     let mut hello = vec![3, 2];
     hello.extend([7; 32]);
-    // No session, two suites of that time, no compression.
-    hello.extend([0, 0, 4, 0xC0, 0x13, 0x00, 0x2F, 1, 0]);
+    // No session, two suites of that time and one of today, no compression; and a signature of today: nothing but the
+    // version is wrong.
+    hello.extend([0, 0, 6, 0xC0, 0x13, 0x00, 0x2F, 0xC0, 0x2B, 1, 0]);
+    hello.extend([0, 22, 0, 13, 0, 4, 0, 2, 4, 3, 0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0]);
     let length = u8::try_from(hello.len()).unwrap();
     let mut record = vec![22, 3, 1, 0, length + 4, 1, 0, 0, length];
     record.extend(hello);
@@ -180,7 +182,8 @@ fn files_are_replaced_under_load_without_a_failed_handshake() {
 fn serial(address: SocketAddr, authority: &Authority) -> Option<u64> {
     let mut roots = rustls::RootCertStore::empty();
     let text = fs::read(authority.ca()).unwrap();
-    let certificate = <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(&text);
+    let certificate =
+        <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(&text);
     roots.add(certificate.unwrap()).unwrap();
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -284,7 +287,7 @@ fn what_cannot_be_is_told_with_its_place() {
 }
 
 /// What `edgeway check` says of these sections.
-fn checked(sections: &str) -> String {
+pub fn checked(sections: &str) -> String {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("edgeway.yaml");
     fs::write(&file, sections).unwrap();
