@@ -39,16 +39,29 @@ fn json(loaded: &Loaded) -> Value {
     serde_json::to_value(&*loaded.config).unwrap()
 }
 
-/// `# key: value` becomes `key: value`; sentences stay comments.
+/// `# key: value` becomes `key: value`, in place of a key of the same name that stood just there in its short form;
+/// sentences stay comments.
 fn with_commented_keys(text: &str) -> String {
     let uncomment = |line: &str| {
         let (indent, rest) = line.split_once("# ")?;
         let words = rest.trim_start().trim_start_matches("- ");
         let (key, _) = words.split_once(':')?;
-        let is_key = indent.trim().is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let is_key = indent.trim().is_empty()
+            && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         is_key.then(|| format!("{indent}{rest}"))
     };
-    text.lines().map(|line| uncomment(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let found = uncomment(line).unwrap_or_else(|| line.to_owned());
+        if let Some(key) = found.strip_suffix(':')
+            && let Some(short) = lines.iter().rposition(|known| !known.trim_start().starts_with('#'))
+            && lines[short].strip_prefix(key).is_some_and(|rest| rest.starts_with(": "))
+        {
+            lines.remove(short);
+        }
+        lines.push(found + "\n");
+    }
+    lines.concat()
 }
 
 /// Keys that the schema has and `values` has not.

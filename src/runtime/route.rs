@@ -103,10 +103,7 @@ impl Route {
             action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response)).zip(limits.zip(security_headers));
         let ((((action, access), (cors, rewrite)), (request_headers, response_headers)), (limits, security_headers)) =
             parts.ok_or(problems)?;
-        let from = route.service.as_ref().and_then(|id| config.services.get(id));
-        let own = from.map(|service| service.timeouts).unwrap_or_default();
-        let retry = route.retry.as_ref().or_else(|| from.and_then(|service| service.retry.as_ref()));
-        let timeouts = Timeouts::resolve(&config.timeouts, &own, &route.timeouts);
+        let (timeouts, retry) = patience(config, route);
         Ok(Self {
             id: route.id.clone(),
             action,
@@ -122,10 +119,19 @@ impl Route {
             max_body: route.max_body.unwrap_or(config.max_body).get(),
             patience: milliseconds(timeouts.header()),
             timeouts,
-            retry: retry.map_or_else(|| RetryPolicy::new(&RetryConfig::default()), RetryPolicy::new),
+            retry,
             metrics: general.metrics.route(&route.id, route.service.as_ref()),
         })
     }
+}
+
+/// What the route says, else its service, else the file.
+fn patience(config: &Config, route: &RouteConfig) -> (Timeouts, RetryPolicy) {
+    let from = route.service.as_ref().and_then(|id| config.services.get(id));
+    let own = from.map(|service| service.timeouts).unwrap_or_default();
+    let retry = route.retry.as_ref().or_else(|| from.and_then(|service| service.retry.as_ref()));
+    let retry = retry.map_or_else(|| RetryPolicy::new(&RetryConfig::default()), RetryPolicy::new);
+    (Timeouts::resolve(&config.timeouts, &own, &route.timeouts), retry)
 }
 
 /// As a header says it.

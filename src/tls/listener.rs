@@ -203,3 +203,7 @@ impl fmt::Debug for ListenerTls {
         f.write_str("ListenerTls")
     }
 }
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

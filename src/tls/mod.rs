@@ -8,7 +8,7 @@
 //! then the first certificate of the list, or nobody with `unknown_name: refuse`.
 //!
 //! ```yaml
-//! listeners: [{ address: 0.0.0.0:8443, tls: { certificates: [{ cert_file: /etc/edgeway/a.pem, key_file: /etc/edgeway/a.key }] } }]
+//! services: { member: { endpoints: ["https://10.0.0.7:8443"], tls: { server_name: member.example } } }
 //! ```
 
 mod certificate;
