@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a build or a test run needs, where it may; else says exactly what to install.
 #   scripts/setup.sh build    a C compiler, make and cmake (pingora compresses with zlib-ng, which cmake builds)
-#   scripts/setup.sh test     that, and what tests drive: Chromium, curl, Redis, Prometheus, wrk
+#   scripts/setup.sh test     that, and what tests drive: Chromium, curl, OpenSSL, Redis, Prometheus, wrk
 #   scripts/setup.sh release  that of a build, and BOLT, where the distribution has it
 set -euo pipefail
 
@@ -15,6 +15,7 @@ need cmake cmake
 if [ "$purpose" = test ]; then
     command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing+=(chromium)
     need curl curl
+    need openssl openssl
     need redis-server redis-server
     need wrk wrk
     need prometheus prometheus

@@ -22,11 +22,13 @@ pub mod limits;
 pub mod observability;
 pub mod resilience;
 pub mod routing;
+pub mod security_headers;
 pub mod upstream;
 
 pub mod files;
 pub mod net;
 pub mod store;
+pub mod tls;
 pub mod types;
 
 /// With the system's allocator, a fifth of all instructions of a request went into allocating: docs/performance.md.

@@ -45,6 +45,7 @@ use crate::{
     observability::LogConfig,
     own::OwnConfig,
     resilience::TimeoutsConfig,
+    security_headers::SecurityHeadersConfig,
     store::RedisConfig,
     types::{ServiceId, Size},
     upstream::{DnsConfig, HealthConfig, ServiceConfig},
@@ -79,6 +80,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// What pages of other origins may do, on every route that does not say otherwise.
     pub cors: CorsConfig,
+    /// What answers tell browsers to be careful about, on every route that does not say otherwise. Default: off.
+    pub security_headers: SecurityHeadersConfig,
     /// How often a caller may call.
     pub limits: LimitsConfig,
     /// Largest body of a request, on every route that does not say otherwise; then 413. Default: 10MiB.
@@ -106,6 +109,7 @@ impl Default for Config {
             own: OwnConfig::default(),
             auth: AuthConfig::default(),
             cors: CorsConfig::default(),
+            security_headers: SecurityHeadersConfig::default(),
             limits: LimitsConfig::default(),
             max_body: Size::mib(10),
             timeouts: TimeoutsConfig::default(),

@@ -1,7 +1,12 @@
 //! What is allowed and unwise: refused in production where it endangers, warned about elsewhere.
 
 use super::{Config, ConfigError, SourceMap, source_map::below};
-use crate::{auth::JwtConfig, net::Url, types::Span};
+use crate::{
+    auth::JwtConfig,
+    net::Url,
+    tls::{ListenerTls, ServiceTlsConfig},
+    types::Span,
+};
 use std::{borrow::Cow, fs, time::Duration};
 
 /// Secrets of examples and tutorials, the replaced gateway's among them.
@@ -41,7 +46,7 @@ pub(super) struct Findings {
 
 pub(super) fn findings(config: &Config, sources: &SourceMap) -> Findings {
     let mut found = Findings::default();
-    let risks = secrets(config).into_iter().flat_map(weakness).chain(debug(config));
+    let risks = secrets(config).into_iter().flat_map(weakness).chain(debug(config)).chain(unverified(config));
     let risks = risks.map(|(pointer, reason)| sources.error(&pointer, reason));
     if config.server.is_production() {
         found.errors.extend(risks)
@@ -108,6 +113,13 @@ fn debug(config: &Config) -> Option<(String, String)> {
     (config.server.debug).then(|| ("/server/debug".to_owned(), reason.to_owned()))
 }
 
+fn unverified(config: &Config) -> Vec<(String, String)> {
+    let reason = "anybody on the way can pretend to be this service, and read and change everything; write tls.ca_file";
+    let off = |tls: &ServiceTlsConfig| !tls.verify;
+    let found = config.services.iter().filter(|(_, service)| service.tls.as_ref().is_some_and(off));
+    found.map(|(id, _)| (format!("/services/{id}/tls/verify"), reason.to_owned())).collect()
+}
+
 fn listeners(config: &Config) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (index, listener) in config.listeners.iter().enumerate() {
@@ -121,6 +133,8 @@ fn listeners(config: &Config) -> Vec<(String, String)> {
                 "a balancer that keeps connections for 60s sends requests into closed ones; write more than 60s";
             found.push((here("keepalive_timeout"), reason.to_owned()));
         }
+        let expired = listener.tls.iter().flat_map(ListenerTls::warnings);
+        found.extend(expired.map(|(pointer, reason)| (here("tls") + &pointer, reason)));
     }
     found
 }

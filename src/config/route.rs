@@ -7,6 +7,7 @@ use crate::{
     limits::LimitConfig,
     resilience::{RetryConfig, TimeoutsConfig},
     routing::{EncodedSlash, MatchConfig, RewriteConfig},
+    security_headers::SecurityHeadersConfig,
     types::{RespondConfig, RouteId, ServiceId, Size},
 };
 use schemars::JsonSchema;
@@ -49,6 +50,9 @@ pub struct RouteConfig {
     /// What pages of other origins may do, instead of `cors:` at the top level.
     #[serde(default)]
     pub cors: Option<CorsConfig>,
+    /// What answers tell browsers to be careful about, instead of `security_headers:` at the top level.
+    #[serde(default)]
+    pub security_headers: Option<SecurityHeadersConfig>,
     /// What the service gets instead of the caller's path. Default: the path as normalised.
     #[serde(default)]
     pub rewrite: Option<RewriteConfig>,

@@ -10,6 +10,8 @@ use crate::{
     cors::{Cors, CorsConfig},
     limits::{Counters, Limit, LimitConfig, LimitsConfig},
     routing::{MatchConfig, Pattern, RedirectTo, Rewrite, RewriteConfig},
+    security_headers::{SecurityHeaders, SecurityHeadersConfig},
+    tls::{Certificates, ListenerTls, ListenerTlsConfig},
     types::{Secret, ServiceId},
     upstream::{Common, DnsConfig, HealthConfig, Service, ServiceConfig, States},
 };
@@ -23,10 +25,12 @@ pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
     if errors.iter().all(|error| !error.path.starts_with("auth")) {
         sections.auth();
     }
+    sections.listeners();
     sections.admin();
     let listeners = tree.value.pointer("/listeners").and_then(Value::as_array).map_or(0, Vec::len);
     (0..listeners).for_each(|index| sections.listener(&format!("/listeners/{index}")));
     sections.cors("/cors");
+    sections.security_headers("/security_headers");
     sections.limits();
     sections.dns();
     sections.services();
@@ -55,6 +59,17 @@ impl Sections<'_> {
         let Some(config) = self.read::<AuthConfig>("/auth") else { return };
         for error in Authenticator::build(&config, None, &Arc::default()).err().into_iter().flatten() {
             self.wrong(&error.pointer, error.reason);
+        }
+    }
+
+    fn listeners(&mut self) {
+        let count = self.tree.value.pointer("/listeners").and_then(Value::as_array).map_or(0, Vec::len);
+        let certificates = Certificates::default();
+        for here in (0..count).map(|index| format!("/listeners/{index}/tls")) {
+            let Some(config) = self.read::<ListenerTlsConfig>(&here) else { continue };
+            for (pointer, reason) in ListenerTls::build(&config, &certificates).err().into_iter().flatten() {
+                self.wrong(&format!("{here}{pointer}"), reason);
+            }
         }
     }
 
@@ -93,6 +108,13 @@ impl Sections<'_> {
         let Some(config) = self.read::<CorsConfig>(here) else { return };
         if let Err(error) = Cors::build(&config) {
             self.wrong(&format!("{here}/{}", error.key), error.reason);
+        }
+    }
+
+    fn security_headers(&mut self, here: &str) {
+        let Some(config) = self.read::<SecurityHeadersConfig>(here) else { return };
+        for (pointer, reason) in SecurityHeaders::build(&config).err().into_iter().flatten() {
+            self.wrong(&format!("{here}{pointer}"), reason);
         }
     }
 
@@ -140,6 +162,7 @@ impl Sections<'_> {
         if route.contains_key("cors") {
             self.cors(&format!("{here}/cors"));
         }
+        self.security_headers(&format!("{here}/security_headers"));
         if let Some(rules) = self.read::<Vec<AccessConfig>>(&format!("{here}/access"))
             && let Err((at, key, reason)) = Access::build(&rules)
         {

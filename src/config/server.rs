@@ -2,6 +2,7 @@
 
 use crate::{
     addresses::AddressesConfig,
+    tls::ListenerTlsConfig,
     types::{List, ListenAddress, Network, Size, Span},
 };
 use schemars::JsonSchema;
@@ -100,11 +101,14 @@ pub struct ListenerConfig {
     /// How long an idle connection of a caller is kept. Longer than the balancer's own idle time (ALB: 60 s), or it
     /// sends requests into connections that are just being closed. At least 1s. Default: 75s.
     pub keepalive_timeout: Span,
-    /// Longest time from the first to the last byte of a request's head; then 408. Default: 10s.
+    /// Longest time from the first to the last byte of a request's head; then 408. Also the longest TLS handshake.
+    /// Default: 10s.
     pub head_timeout: Span,
     /// Whether HTTP/2 is spoken with callers who begin with it (by prior knowledge, as a balancer does); HTTP/1.1 is spoken
     /// on the same port. Changing it needs a restart. Default: true.
     pub h2c: bool,
+    /// Callers speak HTTPS. Default: plain HTTP.
+    pub tls: Option<ListenerTlsConfig>,
     /// Balancers in front of the gateway, as addresses or ranges: their `X-Forwarded-*` and `X-Request-ID` are
     /// believed. A list, or one text with commas. Default: none.
     pub trusted_proxies: List<Network>,
@@ -135,6 +139,7 @@ impl Default for ListenerConfig {
             keepalive_timeout: Span::seconds(75),
             head_timeout: Span::seconds(10),
             h2c: true,
+            tls: None,
             trusted_proxies: List::default(),
             proxy_protocol: false,
             forwarded: false,

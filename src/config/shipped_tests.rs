@@ -39,7 +39,8 @@ fn json(loaded: &Loaded) -> Value {
     serde_json::to_value(&*loaded.config).unwrap()
 }
 
-/// `# key: value` becomes `key: value`; sentences stay comments.
+/// `# key: value` becomes `key: value`, in place of a key of the same name that stood just there in its short form;
+/// sentences stay comments.
 fn with_commented_keys(text: &str) -> String {
     let uncomment = |line: &str| {
         let (indent, rest) = line.split_once("# ")?;
@@ -49,7 +50,18 @@ fn with_commented_keys(text: &str) -> String {
             && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         is_key.then(|| format!("{indent}{rest}"))
     };
-    text.lines().map(|line| uncomment(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let found = uncomment(line).unwrap_or_else(|| line.to_owned());
+        if let Some(key) = found.strip_suffix(':')
+            && let Some(short) = lines.iter().rposition(|known| !known.trim_start().starts_with('#'))
+            && lines[short].strip_prefix(key).is_some_and(|rest| rest.starts_with(": "))
+        {
+            lines.remove(short);
+        }
+        lines.push(found + "\n");
+    }
+    lines.concat()
 }
 
 /// Keys that the schema has and `values` has not.

@@ -22,6 +22,7 @@ struct Inner {
     proxy_headers: Arc<Teller>,
     malformed: Arc<Teller>,
     slow_heads: Arc<Teller>,
+    handshakes: Arc<Teller>,
 }
 
 impl Door {
@@ -60,6 +61,9 @@ impl Door {
             }),
             slow_heads: Teller::new(|count, last| {
                 log::info!("{count} heads took longer than head_timeout in a second; last from {last}");
+            }),
+            handshakes: Teller::new(|count, last| {
+                log::info!("{count} TLS handshakes failed in a second; last from {last}");
             }),
         }))
     }
@@ -162,6 +166,11 @@ impl Place {
     pub(super) fn slow_head(&self) {
         self.door.counters.slow_head();
         self.door.slow_heads.happened(self.peer);
+    }
+
+    pub(super) fn no_handshake(&self) {
+        self.door.counters.no_handshake();
+        self.door.handshakes.happened(self.peer);
     }
 
     pub(super) fn idle_closed(&self) {

@@ -36,49 +36,77 @@ mod proxy_header;
 mod tell;
 
 pub use door::Door;
+use door::Place;
 pub use head::content_length;
 pub use http2::http2_options;
 pub use malformed::Malformed;
 pub use places::ConnectionLimits;
-pub use proxied::{Opening, ProxyHeaders};
+pub use proxied::Opening;
 
+use crate::tls::ListenerTls;
 use async_trait::async_trait;
 use bytes::BytesMut;
 use guard::Guard;
 use pingora::{
     apps::ServerApp,
-    protocols::{ALPN, Stream, http::ServerSession},
+    protocols::{ALPN, Stream, http::ServerSession, l4},
     server::ShutdownWatch,
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// An application behind guarded connections.
-#[derive(Debug)]
 pub struct Front<A> {
     app: Arc<A>,
     head_timeout: Duration,
     door: Door,
     opening: Opening,
+    /// Asked for each connection, so that a reload counts from the next one on.
+    tls: Box<dyn Fn() -> Option<Arc<ListenerTls>> + Send + Sync>,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Front<A> {
     /// Guard the connections of `app` that come through `door`. A head may take `head_timeout` from its first to its
-    /// last byte.
-    pub fn new(app: A, head_timeout: Duration, door: Door, opening: Opening) -> Self {
-        Self { app: Arc::new(app), head_timeout, door, opening }
+    /// last byte, and so may a PROXY header and a handshake, where `opening` and `tls` say that there is one.
+    pub fn new(
+        app: A,
+        head_timeout: Duration,
+        door: Door,
+        opening: Opening,
+        tls: impl Fn() -> Option<Arc<ListenerTls>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { app: Arc::new(app), head_timeout, door, opening, tls: Box::new(tls) }
+    }
+
+    /// The same connection, behind a handshake that `early` begins. `None`: it failed.
+    async fn secured(&self, stream: Stream, early: &[u8], place: &Place, tls: &ListenerTls) -> Option<Stream> {
+        // pingora's listeners make nothing else.
+        let mut stream = stream.into_any().downcast::<l4::stream::Stream>().ok()?;
+        if !early.is_empty() {
+            stream.rewind(early);
+        }
+        match tls.accept(*stream, self.head_timeout).await {
+            Ok(stream) => Some(Box::new(stream)),
+            Err(error) => {
+                place.no_handshake();
+                log::debug!("no TLS: {error}");
+                None
+            }
+        }
     }
 }
 
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let (place, early) = match self.opening {
-            // Before a handshake it has been read already.
-            Opening::ProxyHeader if stream.get_ssl_digest().is_none() => {
-                proxied::enter(&mut stream, &self.door, self.head_timeout).await?
-            }
-            _ => (self.door.enter(proxied::peer(&*stream))?, BytesMut::new()),
+        let (place, mut early) = match self.opening {
+            Opening::ProxyHeader => proxied::enter(&mut stream, &self.door, self.head_timeout).await?,
+            Opening::Request => (self.door.enter(proxied::peer(&*stream))?, BytesMut::new()),
+        };
+        let stream = match (self.tls)() {
+            // What came behind the PROXY header is the handshake's.
+            Some(tls) => Box::pin(self.secured(stream, &early.split(), &place, &tls)).await?,
+            None => stream,
         };
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let mut guard = Guard::new(stream, self.head_timeout, place);
@@ -92,6 +120,12 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
     /// Without this, keep-alive connections would not hear of the shutdown.
     async fn cleanup(&self) {
         self.app.cleanup().await;
+    }
+}
+
+impl<A> fmt::Debug for Front<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Front({:?})", self.door)
     }
 }
 

@@ -14,6 +14,7 @@ pub struct ConnectionCounters {
     malformed: AtomicU64,
     slow_heads: AtomicU64,
     idle_closed: AtomicU64,
+    handshake_failures: AtomicU64,
 }
 
 /// What [`ConnectionCounters`] had counted at one moment. All but `open` only grow while the process lives.
@@ -39,6 +40,8 @@ pub struct ConnectionCounts {
     /// Connections that the gateway closed while no request was on its way: after `keepalive_timeout`, after a minute
     /// without a first byte, or because the process ends. What a caller closed is not in here.
     pub idle_closed: u64,
+    /// Connections that were let in and closed because their TLS handshake failed or took too long.
+    pub handshake_failures: u64,
 }
 
 /// Which limit a connection was over.
@@ -91,6 +94,11 @@ impl ConnectionCounters {
         self.idle_closed.fetch_add(1, Relaxed);
     }
 
+    /// A TLS handshake failed.
+    pub fn no_handshake(&self) {
+        self.handshake_failures.fetch_add(1, Relaxed);
+    }
+
     /// All counts, as they are now.
     pub fn snapshot(&self) -> ConnectionCounts {
         // Before `accepted`: one that comes and goes in between must not make `open` negative.
@@ -106,6 +114,7 @@ impl ConnectionCounters {
             malformed: self.malformed.load(Relaxed),
             slow_heads: self.slow_heads.load(Relaxed),
             idle_closed: self.idle_closed.load(Relaxed),
+            handshake_failures: self.handshake_failures.load(Relaxed),
         }
     }
 }

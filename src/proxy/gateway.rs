@@ -19,7 +19,7 @@ use super::{
     ctx::RequestCtx,
     headers, http2, reply, strict,
 };
-use crate::{connection, routing::Target, runtime::Live};
+use crate::{connection, routing::Target, runtime::Live, types::ClientCertificate};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
@@ -29,7 +29,7 @@ use pingora::{
     prelude::{Error, HttpPeer, Result},
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Wires the modules into pingora's phases. Decides nothing itself.
 #[derive(Debug)]
@@ -88,11 +88,10 @@ impl ProxyHttp for Gateway {
             Ok(target) => target,
             Err(error) => return reply::refuse(session, ctx, error.into()).await,
         };
-        let digest = session.digest().and_then(|digest| digest.ssl_digest.clone());
         let peer = Peer {
             address: ctx.client.address,
             trusted: ctx.client.trusted,
-            certificate: digest.as_ref().and_then(|digest| digest.extension.get()),
+            certificate: client_certificate(session).map(|certificate| &**certificate),
         };
         let verdict = admission::admit(&ctx.snapshot, session.req_header(), &mut target, peer, &mut ctx.found).await;
         // What is matched is what is forwarded and logged.
@@ -253,4 +252,9 @@ impl ProxyHttp for Gateway {
         ctx.ended(session.req_header(), status.as_u16());
         connection::head_awaited(session.as_downstream());
     }
+}
+
+/// The certificate that the caller has proven to hold in the handshake of its connection, if it has.
+fn client_certificate(session: &Session) -> Option<&Arc<ClientCertificate>> {
+    session.digest()?.ssl_digest.as_ref()?.extension.get::<Arc<ClientCertificate>>()
 }

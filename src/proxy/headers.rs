@@ -10,6 +10,7 @@ use crate::{
     auth::{Authenticator, Identity, Protected},
     cors::CORS_HEADERS,
     limits,
+    security_headers::Transport,
 };
 use http::{
     HeaderName, HeaderValue, header,
@@ -243,11 +244,20 @@ fn rewritten(value: Option<&HeaderValue>, request: &RequestHeader, ctx: &Request
     }
     let said =
         |name: &HeaderName| request.headers.get(name).filter(|_| ctx.client.trusted).and_then(|v| v.to_str().ok());
-    let scheme =
-        said(&FORWARDED_PROTO).filter(|scheme| ["http", "https"].contains(scheme)).unwrap_or(ctx.client.scheme);
+    let scheme = if transport(request, ctx) == Transport::Secure { "https" } else { "http" };
     let sent = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = said(&FORWARDED_HOST).or(sent).filter(|host| host.parse::<Authority>().is_ok())?;
     HeaderValue::from_str(&format!("{scheme}://{host}{path}")).ok()
+}
+
+/// How the caller's own request travelled, as far as a trusted proxy or the gateway's own connection says.
+fn transport(request: &RequestHeader, ctx: &RequestCtx) -> Transport {
+    match request.headers.get(&FORWARDED_PROTO).filter(|_| ctx.client.trusted) {
+        Some(said) if said.as_bytes().eq_ignore_ascii_case(b"https") => Transport::Secure,
+        Some(_) => Transport::Plain,
+        None if ctx.client.scheme == "https" => Transport::Secure,
+        None => Transport::Plain,
+    }
 }
 
 /// What the caller is told, by the service or by us: otherwise a browser could not read our own 401.
@@ -256,6 +266,10 @@ pub(super) fn to_downstream(response: &mut ResponseHeader, request: &RequestHead
         route.response_headers.apply_to_response(response)?;
     }
     response.insert_header(REQUEST_ID.as_str(), ctx.id.header())?;
+    if !response.status.is_informational() {
+        let security = ctx.snapshot.security_headers_of(ctx.found.route);
+        security.apply(response, transport(request, ctx))?;
+    }
     for (name, value) in ctx.found.limit.iter().flat_map(limits::Headers::all) {
         response.insert_header(name, value)?;
     }

@@ -17,6 +17,7 @@ mod outcome;
 mod rejection;
 mod reply;
 mod strict;
+mod tls_fault;
 mod waiting;
 
 pub use gateway::Gateway;

@@ -1,6 +1,6 @@
 //! Every way the gateway says no, and the one place that says it.
 
-use super::http2;
+use super::{http2, tls_fault::TlsFault};
 use crate::{
     addresses::AddressDenied,
     auth::{AuthError, Forbidden, RouteAuth},
@@ -80,6 +80,9 @@ pub enum Rejection {
     /// The service's answer was none, or was cut.
     #[error("the service gave an unusable answer")]
     BadGateway,
+    /// The service's certificate does not do, or no handshake came about.
+    #[error("the service cannot be trusted")]
+    UpstreamTls(TlsFault),
     /// The service took too long.
     #[error("the service took too long")]
     UpstreamTimeout(TimeoutKind),
@@ -158,6 +161,7 @@ impl Rejection {
             Self::Overloaded(Overloaded::Full),
             Self::ConnectFailed,
             Self::BadGateway,
+            Self::UpstreamTls(TlsFault::Handshake),
             Self::UpstreamTimeout(TimeoutKind::Request),
             Self::ClientGone,
             Self::Internal,
@@ -199,6 +203,7 @@ impl Rejection {
             Self::Overloaded(_) | Self::NoEndpoint(NoEndpoint::Free) => ("overloaded", 503),
             Self::ConnectFailed => ("connect_failed", 503),
             Self::BadGateway => ("bad_gateway", 502),
+            Self::UpstreamTls(_) => ("upstream_tls", 502),
             Self::UpstreamTimeout(_) => ("upstream_timeout", 504),
             Self::ClientGone => ("client_gone", 499),
             Self::Internal => ("internal", 500),
@@ -216,6 +221,7 @@ impl Rejection {
             (Downstream, Type::ConnectionClosed | Type::ReadError | Type::WriteError) => Self::ClientGone,
             (Downstream, _) => Self::BadRequest,
             (_, Type::ConnectTimedout | Type::TLSHandshakeTimedout) => Self::UpstreamTimeout(TimeoutKind::Connect),
+            (_, Type::TLSHandshakeFailure | Type::InvalidCert) => Self::UpstreamTls(TlsFault::meant_by(error)),
             (_, Type::ReadTimedout | Type::WriteTimedout) => Self::UpstreamTimeout(TimeoutKind::Idle),
             (_, Type::ConnectRefused | Type::ConnectNoRoute | Type::ConnectError | Type::SocketError) => {
                 Self::ConnectFailed
@@ -234,7 +240,8 @@ impl Rejection {
 
     /// Whether the service failed to answer, in whatever way.
     pub(super) fn is_failure_of_service(&self) -> bool {
-        self.is_unavailable() || matches!(self, Self::ConnectFailed | Self::BadGateway | Self::UpstreamTimeout(_))
+        self.is_unavailable()
+            || matches!(self, Self::ConnectFailed | Self::BadGateway | Self::UpstreamTls(_) | Self::UpstreamTimeout(_))
     }
 
     /// When to come back, in whole seconds, at least one.
@@ -252,6 +259,7 @@ impl Rejection {
     pub(super) fn reason(&self) -> Option<&'static str> {
         match self {
             Self::UpstreamTimeout(kind) => Some(kind.reason()),
+            Self::UpstreamTls(fault) => Some(fault.reason()),
             Self::Forbidden(error) => Some(error.reason()),
             Self::Malformed(fault) => Some(fault.reason()),
             Self::Overloaded(why) => Some(why.reason()),

@@ -2,9 +2,10 @@ use super::snapshot::Problem;
 use crate::{
     addresses::{AddressFiles, Addresses},
     config::ListenerConfig,
+    tls::{Certificates, ListenerTls},
     types::Network,
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// One entry of `listeners:`, compiled. What a reload may change of it.
 #[derive(Debug)]
@@ -29,12 +30,21 @@ pub struct Listener {
     pub max_headers_total: u64,
     /// Longest request target, in bytes.
     pub max_target: u64,
+    /// `None`: plain HTTP.
+    pub tls: Option<Arc<ListenerTls>>,
 }
 
 impl Listener {
     /// Compile one listener; problems are named below it.
-    pub(super) fn build(config: &ListenerConfig, files: &AddressFiles) -> Result<Self, Vec<Problem>> {
+    pub(super) fn build(
+        config: &ListenerConfig,
+        files: &AddressFiles,
+        certificates: &Certificates,
+    ) -> Result<Self, Vec<Problem>> {
         let addresses = Addresses::build(&config.addresses, files);
+        let tls = config.tls.as_ref().map(|tls| ListenerTls::build(tls, certificates)).transpose();
+        let below = |(pointer, reason)| (format!("/tls{pointer}"), reason);
+        let tls = tls.map_err(|found| found.into_iter().map(below).collect::<Vec<_>>())?;
         Ok(Self {
             trusted_proxies: config.trusted_proxies.iter().copied().collect(),
             forwarded: config.forwarded,
@@ -46,6 +56,7 @@ impl Listener {
             max_header: config.max_header.get(),
             max_headers_total: config.max_headers_total.get(),
             max_target: config.max_target.get(),
+            tls: tls.map(Arc::new),
         })
     }
 

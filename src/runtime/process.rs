@@ -6,6 +6,7 @@ use crate::{
     limits::Counters,
     observability::{AccessLog, ConnectionCounters, InFlight, metrics::Metrics},
     store::Store,
+    tls::Certificates,
     upstream::States,
 };
 use std::{
@@ -25,6 +26,8 @@ pub struct Process {
     pub in_flight: InFlight,
     /// Connections of callers, and what became of them.
     pub connections: Arc<ConnectionCounters>,
+    /// What listeners show.
+    pub certificates: Certificates,
     /// One line per request.
     pub access_log: AccessLog,
     /// Lists of addresses in files.
@@ -62,6 +65,7 @@ impl Process {
             upstream: States::default(),
             in_flight: InFlight::default(),
             connections: Arc::default(),
+            certificates: Certificates::default(),
             access_log,
             address_files: AddressFiles::default(),
             limits: Counters::new(loaded.config.limits.expected_keys.get()),

@@ -8,6 +8,7 @@ use crate::{
     observability::metrics::{Metrics, RouteMetrics},
     resilience::{RetryConfig, RetryPolicy, Timeouts},
     routing::{EncodedSlash, Pattern, Rewrite},
+    security_headers::SecurityHeaders,
     types::{Reply, RouteId},
 };
 use http::HeaderValue;
@@ -32,6 +33,8 @@ pub struct Route {
     pub limits: Limits,
     /// From which origins, where the route says so itself.
     pub cors: OwnCors,
+    /// What browsers are told, where the route says so itself.
+    pub security_headers: Option<SecurityHeaders>,
     /// What the service gets as path.
     pub rewrite: Option<Rewrite>,
     /// What `%2F` means here.
@@ -99,11 +102,10 @@ impl Route {
         let limits = keep(limits(config, route, general), &mut problems);
         let cors = keep(own_cors(route), &mut problems);
         let rewrite = keep(rewrite(route, pattern), &mut problems);
-        let request = keep(edits("request_headers", &route.request_headers), &mut problems);
-        let response = keep(edits("response_headers", &route.response_headers), &mut problems);
-        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response)).zip(limits.zip(addresses));
-        let ((((action, access), (cors, rewrite)), (request_headers, response_headers)), (limits, addresses)) =
-            parts.ok_or(problems)?;
+        let headers = headers(route, &mut problems);
+        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(headers).zip(limits.zip(addresses));
+        let ((((action, access), (cors, rewrite)), headers), (limits, addresses)) = parts.ok_or(problems)?;
+        let (request_headers, response_headers, security_headers) = headers;
         let (timeouts, retry) = waiting(config, route);
         Ok(Self {
             id: route.id.clone(),
@@ -114,6 +116,7 @@ impl Route {
             access,
             limits,
             cors,
+            security_headers,
             rewrite,
             encoded_slash: route.encoded_slash,
             request_headers,
@@ -150,6 +153,23 @@ fn waiting(config: &Config, route: &RouteConfig) -> (Timeouts, RetryPolicy) {
 fn addresses(route: &RouteConfig, general: &General<'_>, problems: &mut Vec<Problem>) -> Option<Option<Addresses>> {
     let built = Addresses::build(&route.addresses, general.address_files);
     built.map_err(|found| problems.extend(below_addresses(found))).ok()
+}
+
+/// What is changed of requests and of answers, and what answers tell browsers besides.
+fn headers(
+    route: &RouteConfig,
+    problems: &mut Vec<Problem>,
+) -> Option<(HeaderEdits, HeaderEdits, Option<SecurityHeaders>)> {
+    let request = keep(edits("request_headers", &route.request_headers), problems);
+    let response = keep(edits("response_headers", &route.response_headers), problems);
+    let security = own_security_headers(route).map_err(|found| problems.extend(found)).ok();
+    Some((request?, response?, security?))
+}
+
+fn own_security_headers(route: &RouteConfig) -> Result<Option<SecurityHeaders>, Vec<Problem>> {
+    let below = |(pointer, reason): Problem| (format!("/security_headers{pointer}"), reason);
+    let own = route.security_headers.as_ref().map(SecurityHeaders::build).transpose();
+    own.map_err(|found| found.into_iter().map(below).collect())
 }
 
 fn access(route: &RouteConfig) -> Result<Access, Problem> {

@@ -5,11 +5,11 @@ use crate::{
     observability::metrics::{
         CONTENT_TYPE, MetricFamily, Seen, exposition,
         names::{
-            BAD_ADDRESS_FILES, BUILD_INFO, CONNECTIONS, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, DROPPED_LINES,
-            FAILED_RELOADS, GENERATION, IDLE_CLOSED, IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD,
-            LIMIT_COUNTERS, LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS,
-            REVOCATIONS_AGREED, REVOCATIONS_WAITING, SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS,
-            TOKEN_CACHE_MISSES,
+            BAD_ADDRESS_FILES, BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_FAILURES, CONNECTIONS, CONNECTIONS_OPEN,
+            CONNECTIONS_REFUSED, DROPPED_LINES, FAILED_RELOADS, GENERATION, HANDSHAKE_FAILURES, IDLE_CLOSED,
+            IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS, MALFORMED,
+            REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS, REVOCATIONS_AGREED, REVOCATIONS_WAITING,
+            SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
         },
         process_families, unix,
     },
@@ -84,6 +84,7 @@ impl Snapshot {
             configuration(self),
             gateway(process),
             connections(process),
+            certificates(process),
             limits(self),
             process_families(process.started),
         ]
@@ -153,7 +154,14 @@ fn connections(process: &Process) -> Vec<MetricFamily> {
         SLOW_HEADS.one(counts.slow_heads as f64),
         IDLE_CLOSED.one(counts.idle_closed as f64),
         BAD_ADDRESS_FILES.one(process.address_files.problems() as f64),
+        HANDSHAKE_FAILURES.one(counts.handshake_failures as f64),
     ]
+}
+
+fn certificates(process: &Process) -> Vec<MetricFamily> {
+    let report = process.certificates.report();
+    let expiry = report.iter().map(|one| ([&*one.name], one.described.expires as f64));
+    vec![CERTIFICATE_EXPIRY.each(expiry), CERTIFICATE_FAILURES.one(process.certificates.failures() as f64)]
 }
 
 fn limits(snapshot: &Snapshot) -> Vec<MetricFamily> {

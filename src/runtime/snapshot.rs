@@ -10,6 +10,7 @@ use crate::{
     observability::metrics::ServiceMetrics,
     own::{Pages, RouteDoc, ServiceState, State},
     routing::{Found, Pattern, Table, Target},
+    security_headers::SecurityHeaders,
     types::{Pinned, Reply, ServiceId},
     upstream::{Common, Health, Service, ServiceConfig},
 };
@@ -34,6 +35,7 @@ pub struct Snapshot {
     pub process: Arc<Process>,
     listeners: Box<[Listener]>,
     cors: Option<Cors>,
+    security_headers: SecurityHeaders,
     table: Table<RouteIndex>,
     routes: Box<[Route]>,
     services: Box<[Arc<Service>]>,
@@ -85,6 +87,7 @@ impl Snapshot {
                 process,
                 listeners: parts.listeners.into(),
                 cors: parts.cors,
+                security_headers: parts.security_headers,
                 table: parts.table,
                 routes: parts.routes.into(),
                 services: parts.services.into(),
@@ -121,6 +124,12 @@ impl Snapshot {
             Some(OwnCors::Nobody) => None,
             Some(OwnCors::General) | None => self.cors.as_ref(),
         }
+    }
+
+    /// What browsers are told, by a route; the general word where there is none or where it says nothing.
+    pub fn security_headers_of(&self, route: Option<RouteIndex>) -> &SecurityHeaders {
+        let own = route.and_then(|index| self.route(index)?.security_headers.as_ref());
+        own.unwrap_or(&self.security_headers)
     }
 
     /// The service of a route that forwards.
@@ -203,6 +212,7 @@ struct Parts {
     listeners: Vec<Listener>,
     auth: Authenticator,
     cors: Option<Cors>,
+    security_headers: SecurityHeaders,
     idle: Duration,
     table: Table<RouteIndex>,
     routes: Vec<Route>,
@@ -224,6 +234,9 @@ impl Parts {
             auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
         let cors = Cors::build(&config.cors);
         let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
+        let below = |(pointer, reason): Problem| (format!("/security_headers{pointer}"), reason);
+        let security_headers = SecurityHeaders::build(&config.security_headers);
+        let security_headers = security_headers.map_err(|found| problems.extend(found.into_iter().map(below))).ok();
         let services = services(config, process, problems);
         let fallbacks = config.services.iter().map(|(id, section)| fallback(config, id, section, problems)).collect();
         let general = Limit::general(&config.limits, &process.limits);
@@ -236,19 +249,27 @@ impl Parts {
         };
         let (table, routes) = routes(config, &general, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
-        Some(Self { listeners, auth: auth?, cors: cors?, idle, table: table?, routes, services, fallbacks })
+        Some(Self {
+            listeners,
+            auth: auth?,
+            cors: cors?,
+            security_headers: security_headers?,
+            idle,
+            table: table?,
+            routes,
+            services,
+            fallbacks,
+        })
     }
 }
 
 fn listeners(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> Vec<Listener> {
     let mut listeners = Vec::new();
-    for (index, section) in config.listeners.iter().enumerate() {
-        match Listener::build(section, &process.address_files) {
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let below = |(pointer, reason): Problem| (format!("/listeners/{index}{pointer}"), reason);
+        match Listener::build(listener, &process.address_files, &process.certificates) {
             Ok(listener) => listeners.push(listener),
-            Err(found) => {
-                let below = found.into_iter().map(|(pointer, reason)| (format!("/listeners/{index}{pointer}"), reason));
-                problems.extend(below);
-            }
+            Err(found) => problems.extend(found.into_iter().map(below)),
         }
     }
     listeners

@@ -11,10 +11,11 @@ use crate::{
     admin::Admin,
     auth::{self, RevocationMode},
     config::{Config, ConfigErrors, ListenerConfig, Loaded},
-    connection::{self, ConnectionLimits, Door, Front, Opening, ProxyHeaders},
+    connection::{self, ConnectionLimits, Door, Front, Opening},
     observability::{AccessLog, Logger},
     proxy::{Gateway, Rejection},
     runtime::{Live, Process, Snapshot},
+    tls::{self, ListenerTls},
     upstream::{self, Watch},
 };
 use async_trait::async_trait;
@@ -44,6 +45,9 @@ const PINGORA_RETRIES: usize = 16;
 /// How long a start and a reload wait for names that are new to them; late answers are found a moment later.
 const NAMES: Duration = Duration::from_secs(1);
 
+/// How often files of certificates are looked at.
+const CERTIFICATES: Duration = Duration::from_secs(1);
+
 /// How long the last lines of the access log may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -68,6 +72,7 @@ pub enum StartError {
 pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce(&[String])) -> Result<(), StartError> {
     die_with_a_service();
     warn(loaded);
+    tls::system_authorities().map_err(io::Error::other)?;
     let config = loaded.config.clone();
     let codes = Rejection::codes().into_keys();
     let process = Process::new(AccessLog::to_stdout()?, loaded, codes)?;
@@ -125,17 +130,13 @@ fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
         let (server_options, http2) = http2(listener);
         (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
         let (door, head_timeout) = (door(live, index), listener.head_timeout.get());
-        let before_tls = Arc::new(ProxyHeaders::new(door.clone(), head_timeout));
-        let front = Front::new(proxy, head_timeout, door, opening(listener));
-        let mut service = Service::new(format!("listener {index}"), front);
-        if listener.proxy_protocol {
-            // Of a plain listener nobody asks this; the front reads the headers.
-            service.endpoints().set_pre_tls_callback(before_tls);
-        }
+        let front = Front::new(proxy, head_timeout, door, opening(listener), tls_of(live, index));
+        let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
     server.add_service(background_service("upstream", Upstream(live.clone())));
     server.add_service(background_service("identity", IdentityWork(live.clone())));
+    server.add_service(background_service("certificates", CertificateFiles(live.clone())));
     server
 }
 
@@ -164,6 +165,12 @@ fn door(live: &Live, index: usize) -> Door {
         let per_address = counted.then_some(listener.max_connections_per_address);
         ConnectionLimits { in_all: listener.max_connections, per_address, largest_head: listener.largest_head() }
     })
+}
+
+/// That of the current snapshot.
+fn tls_of(live: &Live, index: usize) -> impl Fn() -> Option<Arc<ListenerTls>> + Send + Sync + 'static {
+    let live = live.clone();
+    move || live.pin().listener(index).and_then(|listener| listener.tls.clone())
 }
 
 /// Without this, the first requests would find services without endpoints.
@@ -257,6 +264,25 @@ impl BackgroundService for IdentityWork {
             () = auth::keep_keys(sources, self.0.changes()) => (),
             () = auth::share_revocations(process.revocations.clone(), &process.store, most) => (),
             _ = shutdown.changed() => (),
+        }
+    }
+}
+
+/// Looks at the files of certificates.
+struct CertificateFiles(Live);
+
+#[async_trait]
+impl BackgroundService for CertificateFiles {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let process = self.0.pin().process.clone();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(CERTIFICATES) => (),
+                _ = shutdown.changed() => return,
+            }
+            let process = process.clone();
+            // A file system may take its time.
+            _ = tokio::task::spawn_blocking(move || process.certificates.look()).await;
         }
     }
 }

@@ -42,19 +42,22 @@ pub(super) struct Address {
     pub(super) port: u16,
     /// Set where there is nothing to resolve.
     pub(super) fixed: Option<SocketAddr>,
+    /// `https://`.
+    pub(super) tls: bool,
 }
 
 impl Address {
-    /// `http://member-service:8001`, `member-service:8001`, `10.0.0.7:8001`, `[::1]:8001`; with `http://` the port may
-    /// be left out and is 80 then. `srv://_http._tcp.member.example` has its ports in DNS.
+    /// `http://member-service:8001`, `member-service:8001`, `10.0.0.7:8001`, `[::1]:8001`; with `http://` or
+    /// `https://` the port may be left out and is 80 or 443 then. `srv://_http._tcp.member.example` has its ports in DNS.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not an address; write http://member-service:8001 or 10.0.0.7:8001");
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
+        let mut tls = false;
         match scheme.map(str::to_ascii_lowercase).as_deref() {
             None | Some("http") => (),
             Some("srv") => return service(rest),
-            Some("https") => return Err("https:// to services is not built yet; use http://".to_owned()),
+            Some("https") => tls = true,
             Some(_) => return Err(wrong()),
         }
         let authority = rest.strip_suffix('/').unwrap_or(rest);
@@ -63,7 +66,7 @@ impl Address {
         }
         let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
             Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?),
-            None if scheme.is_some() => (authority, 80),
+            None if scheme.is_some() => (authority, if tls { 443 } else { 80 }),
             None => return Err(format!("{text:?} has no port; write {text}:8001")),
         };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -73,7 +76,7 @@ impl Address {
             return Err(wrong());
         }
         let host = bare.unwrap_or(host).to_ascii_lowercase();
-        Ok(Self { host: host.into(), port, fixed: ip.map(|ip| SocketAddr::new(ip, port)) })
+        Ok(Self { host: host.into(), port, fixed: ip.map(|ip| SocketAddr::new(ip, port)), tls })
     }
 
     /// What has to be resolved.
@@ -85,13 +88,14 @@ impl Address {
         }
     }
 
-    /// What a service expects as its `Host`: without the port that `http` means anyway, and of an SRV name the part
+    /// What a service expects as its `Host`: without the port that its scheme means anyway, and of an SRV name the part
     /// behind service and protocol.
     pub(super) fn host_header(&self) -> Option<HeaderValue> {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
         let text = match self.port {
             0 => host.splitn(3, '.').last().map(str::to_owned).unwrap_or_default(),
-            80 => host,
+            443 if self.tls => host,
+            80 if !self.tls => host,
             port => format!("{host}:{port}"),
         };
         HeaderValue::try_from(text.trim_end_matches('.')).ok()
@@ -106,7 +110,7 @@ fn service(name: &str) -> Result<Address, String> {
         [service, protocol, rest]
             if [service, protocol].into_iter().all(is_service) && is_name(rest) && is_name(name) =>
         {
-            Ok(Address { host: name.to_ascii_lowercase().into(), port: 0, fixed: None })
+            Ok(Address { host: name.to_ascii_lowercase().into(), port: 0, fixed: None, tls: false })
         }
         _ => Err(format!("{name:?} is not the name of a service; write srv://_http._tcp.member.example")),
     }
@@ -131,6 +135,9 @@ mod tests {
             ("10.0.0.7:80", "10.0.0.7", Some("10.0.0.7:80")),
             ("http://[::1]:8001", "[::1]:8001", Some("[::1]:8001")),
             ("[::1]:80", "[::1]", Some("[::1]:80")),
+            ("https://member.example", "member.example", None),
+            ("https://member.example:80", "member.example:80", None),
+            ("https://10.0.0.7", "10.0.0.7", Some("10.0.0.7:443")),
             ("srv://_http._tcp.Member.example", "member.example", None),
             ("members.default.svc.cluster.local.:8001", "members.default.svc.cluster.local.:8001", None),
         ] {
@@ -153,7 +160,7 @@ mod tests {
             "http://u@a:1",
             "::1:80",
             "ftp://a:1",
-            "https://a:1",
+            "https://a:1/x",
             "a b:1",
             "srv://member.example",
             "srv://_http._tcp.member:80",

@@ -1,6 +1,7 @@
 use super::{HashOnConfig, StickyConfig};
 use crate::{
     resilience::{BreakerConfig, ConcurrencyConfig, EjectionConfig, RetryBudgetConfig, RetryConfig, TimeoutsConfig},
+    tls::ServiceTlsConfig,
     types::{List, RespondConfig, ServiceId, Share, Span, Statuses},
 };
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use std::num::NonZeroU16;
 #[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
     /// Where it runs: a list, or one text with commas: `http://member-service:8001`, `10.0.0.7:8001`,
-    /// `srv://_http._tcp.member.example`.
+    /// `https://member.example`, `srv://_http._tcp.member.example`.
     #[serde(default)]
     pub endpoints: List<EndpointConfig>,
     /// File with more of them, a YAML or JSON list in the same form; looked at every second, and taken over without a
@@ -39,6 +40,9 @@ pub struct ServiceConfig {
     /// Default: 0%, and then only when none is left.
     #[serde(default = "never")]
     pub panic_threshold: Share,
+    /// How its `https://` endpoints are spoken to.
+    #[serde(default)]
+    pub tls: Option<ServiceTlsConfig>,
     /// The `Host` it gets. Default: upstream.
     #[serde(default)]
     pub host: HostConfig,

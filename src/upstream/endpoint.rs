@@ -39,7 +39,9 @@ impl Endpoint {
     /// Whether nothing about it has changed.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let place = |one: &Self| (one.address, one.weight, one.priority);
-        place(self) == place(other) && self.zone == other.zone && self.host == other.host
+        let spoken = |one: &Self| (one.peer.is_tls(), one.peer.group_key);
+        let same = place(self) == place(other) && spoken(self) == spoken(other);
+        same && self.peer.sni == other.peer.sni && self.zone == other.zone && self.host == other.host
     }
 }
 

@@ -27,6 +27,7 @@ mod members;
 mod protection;
 mod service;
 mod sticky;
+mod tls;
 
 mod endpoint;
 mod health;

@@ -95,14 +95,19 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// `None` where the settings ask for no probes. `host`: what the service expects as `Host`.
-    pub(super) fn build(settings: &ProbeSettings, address: SocketAddr, host: Option<&HeaderValue>) -> Option<Self> {
+    /// `None` where the settings ask for no probes. `peer`: as for requests. `host`: what the service expects as `Host`.
+    pub(super) fn build(
+        settings: &ProbeSettings,
+        peer: &HttpPeer,
+        address: SocketAddr,
+        host: Option<&HeaderValue>,
+    ) -> Option<Self> {
         let request = match settings.kind {
             ProbeConfig::Off => return None,
             ProbeConfig::Tcp => None,
             ProbeConfig::Http => Some(request(settings, address, host)?),
         };
-        let mut peer = HttpPeer::new(address, false, String::new());
+        let mut peer = peer.clone();
         peer.options.connection_timeout = Some(settings.timeout);
         peer.options.read_timeout = Some(settings.timeout);
         let (expect, contains) = (settings.expect.clone(), settings.contains.clone());
@@ -172,6 +177,7 @@ fn reason(error: &Error) -> &'static str {
         Type::ConnectRefused | Type::ConnectNoRoute | Type::ConnectError | Type::SocketError | Type::BindError => {
             "connect"
         }
+        Type::TLSHandshakeFailure | Type::InvalidCert => "tls",
         Type::ConnectionClosed | Type::ReadError | Type::WriteError => "closed",
         _ => "answer",
     }

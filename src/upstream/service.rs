@@ -13,6 +13,7 @@ use super::{
     resolver::Name,
     states::Found,
     sticky::Sticky,
+    tls::UpstreamTls,
 };
 use crate::{
     resilience::{Mode, SlowStart},
@@ -39,6 +40,7 @@ pub struct Service {
     written: Box<[Written]>,
     file: Option<Arc<File>>,
     host: HostConfig,
+    tls: UpstreamTls,
     idle_timeout: Duration,
     pub(super) algorithm: Algorithm,
     pub(super) hash_on: Box<[HashOnConfig]>,
@@ -80,7 +82,7 @@ impl Service {
         common: Common<'_>,
         states: &States,
     ) -> Result<Self, Vec<(String, String)>> {
-        let Parts { written, file, probe, sticky } = Parts::read(config, common, states)?;
+        let Parts { written, file, probe, sticky, tls } = Parts::read(&id, config, common, states)?;
         let algorithm = algorithm(config.balancer);
         let rules = Rules::build(config);
         let service = Self {
@@ -88,6 +90,7 @@ impl Service {
             written,
             file,
             host: config.host,
+            tls,
             idle_timeout: config.idle_timeout.get(),
             hash_on: config.hash_on.iter().cloned().collect(),
             sticky,
@@ -221,7 +224,10 @@ impl Service {
 
     fn endpoint(&self, found: Found, written: &Written, states: &States) -> Endpoint {
         let Found { address, weight, priority } = found;
-        let mut peer = HttpPeer::new(address, false, String::new());
+        let mut peer = match written.address.tls {
+            true => self.tls.peer(address, &written.address.host),
+            false => HttpPeer::new(address, false, String::new()),
+        };
         peer.options.idle_timeout = Some(self.idle_timeout);
         Endpoint {
             address,
@@ -243,10 +249,16 @@ struct Parts {
     file: Option<Arc<File>>,
     probe: ProbeSettings,
     sticky: Option<Sticky>,
+    tls: UpstreamTls,
 }
 
 impl Parts {
-    fn read(config: &ServiceConfig, common: Common<'_>, states: &States) -> Result<Self, Vec<(String, String)>> {
+    fn read(
+        id: &ServiceId,
+        config: &ServiceConfig,
+        common: Common<'_>,
+        states: &States,
+    ) -> Result<Self, Vec<(String, String)>> {
         let mut problems = Vec::new();
         let mut written = Vec::new();
         for (at, endpoint) in config.endpoints.iter().enumerate() {
@@ -263,8 +275,12 @@ impl Parts {
         let sticky = config.sticky.as_ref().map(Sticky::build).transpose();
         let sticky = sticky.map_err(|(key, reason)| problems.push((format!("/sticky/{key}"), reason)));
         problems.extend(super::contradictions(config));
-        match (probe, sticky) {
-            (Ok(probe), Ok(sticky)) if problems.is_empty() => Ok(Self { written: written.into(), file, probe, sticky }),
+        let tls = UpstreamTls::build(id, config.tls.as_ref()).map_err(|found| problems.extend(found));
+        problems.extend(UpstreamTls::contradictions(config.tls.as_ref(), &written, file.is_some()));
+        match (probe, sticky, tls) {
+            (Ok(probe), Ok(sticky), Ok(tls)) if problems.is_empty() => {
+                Ok(Self { written: written.into(), file, probe, sticky, tls })
+            }
             _ => Err(problems),
         }
     }

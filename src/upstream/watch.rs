@@ -44,6 +44,8 @@ pub struct Watch {
 struct Running {
     settings: ProbeSettings,
     host: Option<HeaderValue>,
+    /// What is trusted, and whether it is asked for at all.
+    spoken: (bool, u64, String),
     _task: Task,
 }
 
@@ -92,7 +94,10 @@ impl Watch {
         for service in services {
             for endpoint in service.members().endpoints.iter() {
                 let key = (service.id.clone(), endpoint.address);
-                let same = |running: &Running| running.settings == service.probe && running.host == endpoint.host;
+                let same = |running: &Running| {
+                    let spoken = running.spoken == spoken(endpoint);
+                    spoken && running.settings == service.probe && running.host == endpoint.host
+                };
                 let running = self.probes.remove(&key).filter(same);
                 let running = running.or_else(|| self.start(service, endpoint, states));
                 wanted.extend(running.map(|running| (key, running)));
@@ -104,13 +109,13 @@ impl Watch {
 
     fn start(&self, service: &Service, endpoint: &Endpoint, states: &States) -> Option<Running> {
         let settings = service.probe.clone();
-        let probe = Probe::build(&settings, endpoint.address, endpoint.host.as_ref())?;
+        let probe = Probe::build(&settings, &endpoint.peer, endpoint.address, endpoint.host.as_ref())?;
         let name = format!("{} {}", service.id, endpoint.text);
         let subject =
             Subject { name, state: endpoint.state.clone(), learned: states.learned.clone(), clock: states.clock };
         let connectors = self.connectors.clone();
         let task = Task::spawn(probe_for_ever(subject, probe, settings.clone(), connectors));
-        Some(Running { settings, host: endpoint.host.clone(), _task: task })
+        Some(Running { settings, host: endpoint.host.clone(), spoken: spoken(endpoint), _task: task })
     }
 
     /// Let questions for these services' names be asked, and no others.
@@ -129,6 +134,11 @@ impl Watch {
         // After the tasks of old names have ended, or a late answer would stay for ever.
         states.names.forget_unused(&names, states.clock.now());
     }
+}
+
+fn spoken(endpoint: &Endpoint) -> (bool, u64, String) {
+    let peer = &endpoint.peer;
+    (peer.is_tls(), peer.group_key, peer.sni.clone())
 }
 
 /// Make services ready that are new: resolve every name whose addresses are not known yet, all at once and for at most

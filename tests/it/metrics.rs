@@ -1,7 +1,8 @@
 //! What is counted, under which names, and whether Prometheus understands it.
 
 use super::support::{
-    Answer, Client, Gateway, Key, KeyServer, SECRET, Upstream, bearer, closed_port, set, within_patience,
+    Answer, Authority, Client, Gateway, Key, KeyServer, SECRET, Upstream, Wanted, bearer, closed_port, set,
+    within_patience,
 };
 use edgeway::observability::metrics::{Kind, names};
 use nix::sys::signal::Signal;
@@ -368,6 +369,10 @@ fn the_page_and_a_scrape_name_the_same_metrics() {
     // And those of names, balancers and limits where there are some.
     let named = format!("http://localhost:{}", upstream.address.port());
     let limited = "balancer: least_request, concurrency: { max: 100 }";
+    let authority = Authority::new();
+    let shown = authority.issue("a", &Wanted::of("a", &["a.example"])).section();
+    let second = format!("{{ address: \"127.0.0.1:0\", tls: {{ certificates: [{shown}] }} }}");
+    let shared = format!("listeners: [{{ address: \"127.0.0.1:0\" }}, {second}]\n{shared}");
     let sections = format!("{shared}{auth}services: {{ s: {{ endpoints: [{named:?}], {limited} }} }}\n{ROUTES}");
     let gateway = Gateway::start(&sections);
     assert_eq!(gateway.get("/x/1", &[]).status, 200);

@@ -1,6 +1,7 @@
 //! What the tests need to drive the real binary: a gateway in a folder of its own, recording services, a client.
 
 mod browser;
+mod certificates;
 pub mod corpus;
 mod dns;
 mod gateway;
@@ -14,6 +15,7 @@ mod token;
 mod upstream;
 
 pub use browser::chromium;
+pub use certificates::{Authority, Files, Wanted, replace};
 pub use dns::{Dns, Failure};
 pub use gateway::{Gateway, Outcome, binary, edgeway};
 pub use http::{Client, Response};

@@ -51,6 +51,38 @@ pub const BAD_ADDRESS_FILES: Name = Name {
     help: "Files of addresses that cannot be taken as they stand, so that what stood there before still counts.",
 };
 
+/// Connections without TLS where there should be.
+pub const HANDSHAKE_FAILURES: Name = Name {
+    name: "edgeway_tls_handshake_failures_total",
+    kind: Counter,
+    labels: &[],
+    help: "Connections of callers that were closed because their TLS handshake failed or took too long.",
+};
+/// When certificates end.
+pub const CERTIFICATE_EXPIRY: Name = Name {
+    name: "edgeway_tls_certificate_expiry_timestamp_seconds",
+    kind: Gauge,
+    labels: &["certificate"],
+    help: "When each certificate of a listener ends, in seconds since 1970; by its first name.",
+};
+/// Files that changed to something bad.
+pub const CERTIFICATE_FAILURES: Name = Name {
+    name: "edgeway_tls_certificate_reload_failures_total",
+    kind: Counter,
+    labels: &[],
+    help: "Times that files of a certificate changed to something unusable; the old one is shown on.",
+};
+
 /// All of these.
-pub(super) const EDGE: &[&Name] =
-    &[&CONNECTIONS, &CONNECTIONS_OPEN, &CONNECTIONS_REFUSED, &MALFORMED, &SLOW_HEADS, &IDLE_CLOSED, &BAD_ADDRESS_FILES];
+pub(super) const EDGE: &[&Name] = &[
+    &CONNECTIONS,
+    &CONNECTIONS_OPEN,
+    &CONNECTIONS_REFUSED,
+    &MALFORMED,
+    &SLOW_HEADS,
+    &IDLE_CLOSED,
+    &BAD_ADDRESS_FILES,
+    &HANDSHAKE_FAILURES,
+    &CERTIFICATE_EXPIRY,
+    &CERTIFICATE_FAILURES,
+];
