@@ -1,6 +1,6 @@
 //! What is counted, under which names, and whether Prometheus understands it.
 
-use super::support::{Answer, Client, Gateway, Upstream, bearer, closed_port, within_patience};
+use super::support::{Answer, Authority, Client, Gateway, Upstream, Wanted, bearer, closed_port, within_patience};
 use edgeway::observability::metrics::{Kind, names};
 use nix::sys::signal::Signal;
 use std::{
