@@ -294,3 +294,41 @@ pub fn checked(sections: &str) -> String {
     let said = output(crate::support::edgeway(folder.path()).args(["check", "--config"]).arg(&file));
     String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned()
 }
+
+#[test]
+fn a_handshake_has_its_place_and_its_deadline() {
+    let authority = Authority::new();
+    let files = authority.issue("a", &Wanted::of("a", &["a.example"]));
+    let few = |head_timeout: &str| {
+        let sections = sections(&[&files], "");
+        sections.replace("127.0.0.1:0\"", &format!("127.0.0.1:0\", max_connections: 1, head_timeout: {head_timeout}"))
+    };
+    let running = Gateway::start(&few("60s"));
+    let _silent = TcpStream::connect(running.address).unwrap();
+    assert!(within_patience(|| running.metric("edgeway_connections_open") == Some(1.0)));
+    assert_eq!(shown(running.address, None), "");
+    assert_eq!(running.metric(r#"edgeway_connections_refused_total{limit="in_all"}"#), Some(1.0));
+
+    let running = Gateway::start(&few("100ms"));
+    let mut silent = TcpStream::connect(running.address).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+    assert!(within_patience(|| running.metric("edgeway_tls_handshake_failures_total") == Some(1.0)));
+    assert!(within_patience(|| running.metric("edgeway_connections_open") == Some(0.0)));
+    assert_eq!(shown(running.address, None), "a");
+}
+
+#[test]
+fn a_reload_switches_it_on_and_off() {
+    let authority = Authority::new();
+    let files = authority.issue("a", &Wanted::of("a", &["a.example"]));
+    let plain = format!("listeners: [{{ address: \"127.0.0.1:0\" }}]\n{ROUTES}");
+    let running = Gateway::start(&plain);
+    assert_eq!(running.get("/r", &[]).status, 200);
+    running.rewrite(&sections(&[&files], ""));
+    assert!(running.reload());
+    assert_eq!(shown(running.address, None), "a");
+    running.rewrite(&plain);
+    assert!(running.reload());
+    assert_eq!((running.get("/r", &[]).status, shown(running.address, None).as_str()), (200, ""));
+}
