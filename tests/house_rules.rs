@@ -74,7 +74,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
         ],
     ),
     ("connection", &["observability", "tls"]),
-    ("admin", &["runtime", "config", "upstream", "resilience", "observability"]),
+    ("admin", &["runtime", "config", "upstream", "resilience", "observability", "tls"]),
     (
         "proxy",
         &[

@@ -95,6 +95,10 @@ fn the_certificate_is_chosen_by_name() {
     let expiry = r#"edgeway_tls_certificate_expiry_timestamp_seconds{certificate="*.wild.example"}"#;
     assert_eq!(running.metric(expiry), Some(4_070_908_800.0));
 
+    let state = running.operate("GET", "/api/v1/state", &[], "").json();
+    assert_eq!(state["certificates"][0]["names"][0], "*.wild.example");
+    assert_eq!(state["certificates"][0]["expires"], "2099-01-01T00:00:00.000Z");
+
     let strict = gateway(&[&first, &wild], ", unknown_name: refuse");
     assert_eq!(shown(strict.address, Some("a.wild.example")), "wild");
     assert_eq!(shown(strict.address, Some("unknown.example")), "");
@@ -166,7 +170,15 @@ fn files_are_replaced_under_load_without_a_failed_handshake() {
         for serial in 2..22 {
             let (cert, key) = authority.made(&Wanted { serial, ..Wanted::of("a", &["a.example"]) });
             replace(&files.cert, &cert);
+            if serial == 8 {
+                // Callers come while the pair does not fit together.
+                running.tells(&["the certificate that was known is shown on"]);
+            }
             replace(&files.key, &key);
+            if serial % 7 == 0 {
+                // Not only the last one is ever shown.
+                assert!(within_patience(|| serials.lock().unwrap().contains(&serial)), "{serial}");
+            }
             let before = made.load(SeqCst);
             within_patience(|| made.load(SeqCst) > before + 2);
         }
