@@ -80,7 +80,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
         ],
     ),
     ("connection", &["observability", "tls"]),
-    ("admin", &["auth", "runtime", "config", "upstream", "resilience", "observability"]),
+    ("admin", &["auth", "runtime", "config", "upstream", "resilience", "observability", "tls"]),
     (
         "proxy",
         &[

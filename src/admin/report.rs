@@ -4,10 +4,11 @@ use crate::{
     observability::LogLevel,
     resilience::{BreakerStatus, GateReport},
     runtime::{History, Snapshot},
+    tls::CertificateReport,
     upstream::{EndpointReport, Health, Service},
 };
 use serde::Serialize;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What runs, and how it is.
 #[derive(Serialize)]
@@ -25,6 +26,14 @@ pub(super) struct State {
     routes: usize,
     services: Vec<ServiceState>,
     reloads: Reloads,
+    /// Those that listeners show.
+    certificates: Vec<Certificate>,
+}
+
+#[derive(Serialize)]
+struct Certificate {
+    names: Box<[Box<str>]>,
+    expires: String,
 }
 
 #[derive(Serialize)]
@@ -109,7 +118,13 @@ pub(super) fn state(snapshot: &Snapshot, log_level: LogLevel) -> State {
         routes: snapshot.routes(),
         services: services(snapshot, Instant::now()),
         reloads: reloads(history),
+        certificates: process.certificates.report().into_iter().map(certificate).collect(),
     }
+}
+
+fn certificate(report: CertificateReport) -> Certificate {
+    let expires = UNIX_EPOCH + Duration::from_secs(report.described.expires);
+    Certificate { names: report.described.names, expires: date(expires) }
 }
 
 /// All services, by name.

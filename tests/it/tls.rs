@@ -95,6 +95,10 @@ fn the_certificate_is_chosen_by_name() {
     let expiry = r#"edgeway_tls_certificate_expiry_timestamp_seconds{certificate="*.wild.example"}"#;
     assert_eq!(running.metric(expiry), Some(4_070_908_800.0));
 
+    let state = running.operate("GET", "/api/v1/state", &[], "").json();
+    assert_eq!(state["certificates"][0]["names"][0], "*.wild.example");
+    assert_eq!(state["certificates"][0]["expires"], "2099-01-01T00:00:00.000Z");
+
     let strict = gateway(&[&first, &wild], ", unknown_name: refuse");
     assert_eq!(shown(strict.address, Some("a.wild.example")), "wild");
     assert_eq!(shown(strict.address, Some("unknown.example")), "");
@@ -166,7 +170,15 @@ fn files_are_replaced_under_load_without_a_failed_handshake() {
         for serial in 2..22 {
             let (cert, key) = authority.made(&Wanted { serial, ..Wanted::of("a", &["a.example"]) });
             replace(&files.cert, &cert);
+            if serial == 8 {
+                // Callers come while the pair does not fit together.
+                running.tells(&["the certificate that was known is shown on"]);
+            }
             replace(&files.key, &key);
+            if serial % 7 == 0 {
+                // Not only the last one is ever shown.
+                assert!(within_patience(|| serials.lock().unwrap().contains(&serial)), "{serial}");
+            }
             let before = made.load(SeqCst);
             within_patience(|| made.load(SeqCst) > before + 2);
         }
@@ -341,4 +353,42 @@ fn a_client_certificate_speaks_for_whom_the_file_names() {
     assert!(with(None).contains("credentials_missing"), "{}", with(None));
     let other = Authority::new().issue("evil", &Wanted::of("billing", &["billing.internal"]));
     assert_eq!(with(Some(&other)), "", "nobody vouches for it");
+}
+
+#[test]
+fn a_handshake_has_its_place_and_its_deadline() {
+    let authority = Authority::new();
+    let files = authority.issue("a", &Wanted::of("a", &["a.example"]));
+    let few = |head_timeout: &str| {
+        let sections = sections(&[&files], "");
+        sections.replace("127.0.0.1:0\"", &format!("127.0.0.1:0\", max_connections: 1, head_timeout: {head_timeout}"))
+    };
+    let running = Gateway::start(&few("60s"));
+    let _silent = TcpStream::connect(running.address).unwrap();
+    assert!(within_patience(|| running.metric("edgeway_connections_open") == Some(1.0)));
+    assert_eq!(shown(running.address, None), "");
+    assert_eq!(running.metric(r#"edgeway_connections_refused_total{limit="in_all"}"#), Some(1.0));
+
+    let running = Gateway::start(&few("100ms"));
+    let mut silent = TcpStream::connect(running.address).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+    assert!(within_patience(|| running.metric("edgeway_tls_handshake_failures_total") == Some(1.0)));
+    assert!(within_patience(|| running.metric("edgeway_connections_open") == Some(0.0)));
+    assert_eq!(shown(running.address, None), "a");
+}
+
+#[test]
+fn a_reload_switches_it_on_and_off() {
+    let authority = Authority::new();
+    let files = authority.issue("a", &Wanted::of("a", &["a.example"]));
+    let plain = format!("listeners: [{{ address: \"127.0.0.1:0\" }}]\n{ROUTES}");
+    let running = Gateway::start(&plain);
+    assert_eq!(running.get("/r", &[]).status, 200);
+    running.rewrite(&sections(&[&files], ""));
+    assert!(running.reload());
+    assert_eq!(shown(running.address, None), "a");
+    running.rewrite(&plain);
+    assert!(running.reload());
+    assert_eq!((running.get("/r", &[]).status, shown(running.address, None).as_str()), (200, ""));
 }
