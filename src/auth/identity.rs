@@ -62,6 +62,18 @@ impl Identity {
         claim.as_u64().or_else(|| claim.as_str()?.parse().ok())
     }
 
+    pub(super) fn roles(&self) -> &[Box<str>] {
+        &self.roles
+    }
+
+    pub(super) fn permissions(&self) -> &[Box<str>] {
+        &self.permissions
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
     pub(super) fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|known| **known == *role)
     }

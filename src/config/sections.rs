@@ -5,7 +5,7 @@
 use super::{ConfigError, check, faults::not_set, source_map::below, tree::Tree};
 use crate::{
     admin::AdminConfig,
-    auth::{Access, AccessConfig, AuthConfig, Authenticator},
+    auth::{Access, AccessConfig, AuthConfig, Authenticator, Language},
     cors::{Cors, CorsConfig},
     limits::{Counters, Limit, LimitConfig, LimitsConfig},
     routing::{MatchConfig, Pattern, RedirectTo, Rewrite, RewriteConfig},
@@ -27,8 +27,9 @@ pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
     sections.limits();
     sections.dns();
     sections.services();
+    let language = Language::default();
     for (index, route) in check::routes(&tree.value) {
-        sections.route(&format!("/routes/{index}"), route);
+        sections.route(&format!("/routes/{index}"), route, &language);
     }
     errors.extend(sections.errors);
 }
@@ -117,13 +118,12 @@ impl Sections<'_> {
         }
     }
 
-    fn route(&mut self, here: &str, route: &Map<String, Value>) {
+    fn route(&mut self, here: &str, route: &Map<String, Value>, language: &Language) {
         if route.contains_key("cors") {
             self.cors(&format!("{here}/cors"));
         }
-        if let Some(rules) = self.read::<Vec<AccessConfig>>(&format!("{here}/access"))
-            && let Err((at, key, reason)) = Access::build(&rules)
-        {
+        let rules = self.read::<Vec<AccessConfig>>(&format!("{here}/access")).unwrap_or_default();
+        for (at, key, reason) in Access::build(&rules, language).err().into_iter().flatten() {
             self.wrong(format!("{here}/access/{at}/{key}").trim_end_matches('/'), reason);
         }
         let matching = self.read::<MatchConfig>(&format!("{here}/match"));

@@ -1,6 +1,6 @@
 //! Every question asked before a request may go upstream, in the order that safety asks for.
 
-use super::Rejection;
+use super::{Rejection, client::Client, permission::Matched};
 use crate::{
     auth::Identity,
     cors,
@@ -41,7 +41,7 @@ pub(super) async fn admit(
     snapshot: &Snapshot,
     head: &RequestHeader,
     target: &mut Target,
-    client: IpAddr,
+    client: &Client,
     found: &mut Admission,
 ) -> Result<Verdict, Rejection> {
     let asked = cors::preflight_method(target.method(), &head.headers);
@@ -60,9 +60,10 @@ pub(super) async fn admit(
         *target = slashes(snapshot, head, target, index, route)?;
     }
 
-    let caller = Caller { client, headers: &head.headers, route: route.id.as_str() };
+    let caller = Caller { client: client.address, headers: &head.headers, route: route.id.as_str() };
     identify(snapshot, route, caller, found).await?;
-    route.access.check(target.method(), found.identity.as_deref())?;
+    let matched = Matched { snapshot, route, target, headers: &head.headers, client };
+    matched.check_access(found)?;
     check_length(&head.headers, route.max_body)?;
 
     match &route.action {

@@ -82,8 +82,9 @@ impl ProxyHttp for Gateway {
             Ok(target) => target,
             Err(error) => return reply::refuse(session, ctx, error.into()).await,
         };
-        let client = ctx.client.address;
-        let verdict = admission::admit(&ctx.snapshot, session.req_header(), &mut target, client, &mut ctx.found).await;
+        let ctx: &mut RequestCtx = ctx;
+        let head = session.req_header();
+        let verdict = admission::admit(&ctx.snapshot, head, &mut target, &ctx.client, &mut ctx.found).await;
         // What is matched is what is forwarded and logged.
         target.write_back(session.req_header_mut());
         match verdict {

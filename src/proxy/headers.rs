@@ -80,17 +80,20 @@ pub fn speak_for(
     protected: &Protected,
     word: Word,
 ) -> Result<()> {
-    let refused = |name: &HeaderName| {
-        // No proxy writes underscores; whoever does means to be mistaken for one.
-        let believed = word == Word::Counts && !name.as_str().contains('_');
-        protected.is_protected(name) || (!believed && is_word_of_a_proxy(name.as_str()))
-    };
-    let found: Vec<HeaderName> = request.headers.keys().filter(|name| refused(name)).cloned().collect();
+    let refused = |name: &&HeaderName| !is_believed(name, protected, word);
+    let found: Vec<HeaderName> = request.headers.keys().filter(refused).cloned().collect();
     for name in &found {
         request.remove_header(name);
     }
     let headers = identity.map_or(&[][..], Identity::headers);
     headers.iter().try_for_each(|(name, value)| request.insert_header(name.clone(), value.clone()))
+}
+
+/// Whether a header of this name may be the caller's: neither the gateway's own word nor, of a stranger, a proxy's.
+pub(super) fn is_believed(name: &HeaderName, protected: &Protected, word: Word) -> bool {
+    // No proxy writes underscores; whoever does means to be mistaken for one.
+    let proxy = word == Word::Counts && !name.as_str().contains('_');
+    !protected.is_protected(name) && (proxy || !is_word_of_a_proxy(name.as_str()))
 }
 
 fn is_word_of_a_proxy(name: &str) -> bool {

@@ -156,12 +156,12 @@ impl Rejection {
             Self::UpstreamTimeout(TimeoutKind::Request),
             Self::ClientGone,
             Self::Internal,
-            Self::Forbidden(Forbidden::default()),
         ];
         let targets = TargetError::ALL.map(Self::BadTarget);
         let tokens = AuthError::ALL.map(Self::Unauthenticated);
         let malformed = Malformed::ALL.map(Self::Malformed);
-        let all = plain.into_iter().chain(targets).chain(tokens).chain(malformed);
+        let rules = Forbidden::all().map(Self::Forbidden);
+        let all = plain.into_iter().chain(targets).chain(tokens).chain(malformed).chain(rules);
         all.map(|rejection| rejection.code_and_status()).collect()
     }
 
@@ -182,7 +182,7 @@ impl Rejection {
             Self::NoRoute => ("no_route", 404),
             Self::MethodNotAllowed(_) => ("method_not_allowed", 405),
             Self::Unauthenticated(error) => (error.code(), 401),
-            Self::Forbidden(_) => ("forbidden", 403),
+            Self::Forbidden(error) => (error.code(), 403),
             Self::Limited(Refused::OverLimit(_)) => ("rate_limited", 429),
             Self::Limited(Refused::Unavailable) => ("limiter_unavailable", 503),
             Self::BodyTooLarge => ("body_too_large", 413),
@@ -242,7 +242,7 @@ impl Rejection {
     }
 
     /// What the log line says beyond the code.
-    pub(super) fn reason(&self) -> Option<&'static str> {
+    pub(super) fn reason(&self) -> Option<&str> {
         match self {
             Self::UpstreamTimeout(kind) => Some(kind.reason()),
             Self::Forbidden(error) => Some(error.reason()),

@@ -3,7 +3,7 @@
 //! Closed, all requests pass. Open, none does until its time is over. Then half-open: a few pass as trials, and their
 //! results close it or open it again for longer. Time is a [`Moment`], so a step of the wall clock changes nothing.
 
-use super::{mode::Mode, traffic::Traffic};
+use super::{Mode, traffic::Traffic};
 use crate::types::Moment;
 use parking_lot::Mutex;
 use std::{

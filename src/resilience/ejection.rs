@@ -2,7 +2,7 @@
 //!
 //! Learned from traffic alone, apart from probes. Time is a [`Moment`], so a step of the wall clock changes nothing.
 
-use super::mode::Mode;
+use super::Mode;
 use crate::types::Moment;
 use parking_lot::Mutex;
 use std::{

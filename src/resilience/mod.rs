@@ -25,7 +25,6 @@ mod timeouts;
 
 mod breaker;
 mod ejection;
-mod mode;
 mod slow_start;
 mod traffic;
 
@@ -34,6 +33,7 @@ mod gate;
 mod places;
 mod queue;
 
+pub use crate::types::Mode;
 pub use adaptive::{AdaptiveSettings, Sample};
 pub use backoff::{Backoff, retry_after};
 pub use breaker::{Admit, Asked, BreakerSettings, BreakerState, Change, Status as BreakerStatus};
@@ -44,7 +44,6 @@ pub use config::{
 };
 pub use ejection::{EjectionSettings, EjectionState, most_ejected};
 pub use gate::{Enter, Gate, GateReport, GateSettings, Overloaded, Permit};
-pub use mode::Mode;
 pub use queue::QueueSettings;
 pub use retry::{Failure, Retry, RetryPolicy, is_safe};
 pub use slow_start::SlowStart;

@@ -1,6 +1,6 @@
 use super::{HeaderEdits, Redirect, ServiceIndex, snapshot::Problem};
 use crate::{
-    auth::{Access, RouteAuth},
+    auth::{Access, AccessError, Language, RouteAuth},
     config::{Config, HeadersConfig, RouteConfig},
     cors::Cors,
     limits::{Counters, Limit},
@@ -89,7 +89,7 @@ impl Route {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let action = keep(action(route, pattern, service), &mut problems);
-        let access = keep(access(route), &mut problems);
+        let access = access(route, general.language).map_err(|found| problems.extend(found)).ok();
         let limits = keep(limits(config, route, general), &mut problems);
         let cors = keep(own_cors(route), &mut problems);
         let rewrite = keep(rewrite(route, pattern), &mut problems);
@@ -132,13 +132,15 @@ fn keep<T>(outcome: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T
     outcome.map_err(|problem| problems.push(problem)).ok()
 }
 
-fn access(route: &RouteConfig) -> Result<Access, Problem> {
+fn access(route: &RouteConfig, language: &Language) -> Result<Access, Vec<Problem>> {
     let place = |index: usize, key: &str| format!("/access/{index}/{key}").trim_end_matches('/').to_owned();
-    Access::build(&route.access).map_err(|(index, key, reason)| (place(index, &key), reason))
+    let below = |errors: Vec<AccessError>| errors.into_iter().map(|(index, key, reason)| (place(index, &key), reason));
+    Access::build(&route.access, language).map_err(|errors| below(errors).collect())
 }
 
 /// What all routes of a snapshot share.
 pub(super) struct General<'s> {
+    pub(super) language: &'s Language,
     pub(super) limit: Option<Arc<Limit>>,
     pub(super) counters: &'s Counters,
     pub(super) metrics: &'s Metrics,

@@ -3,7 +3,7 @@ use super::{
     route::{General, OwnCors},
 };
 use crate::{
-    auth::{Authenticator, RouteAuth},
+    auth::{Authenticator, Language, RouteAuth},
     config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
     cors::Cors,
     limits::Limit,
@@ -226,8 +226,12 @@ impl Parts {
         let fallbacks = config.services.iter().map(|(id, section)| fallback(config, id, section, problems)).collect();
         let general = Limit::general(&config.limits, &process.limits);
         let general = general.map_err(|error| problems.push((format!("/limits/{}", error.key), error.reason)));
-        let general =
-            General { limit: general.unwrap_or_default(), counters: &process.limits, metrics: &process.metrics };
+        let general = General {
+            language: &Language::default(),
+            limit: general.unwrap_or_default(),
+            counters: &process.limits,
+            metrics: &process.metrics,
+        };
         let (table, routes) = routes(config, &general, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
         Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services, fallbacks })

@@ -1,0 +1,68 @@
+//! May they: the rules of a route, and whoever is asked besides.
+
+use super::{
+    Rejection,
+    admission::Admission,
+    client::{Client, FORWARDED_PROTO},
+    headers::is_believed,
+};
+use crate::{
+    auth::{Facts, Identity},
+    routing::Target,
+    runtime::{Action, Route, Snapshot},
+};
+use http::{HeaderMap, HeaderName};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A request that was matched, and where it comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Matched<'r> {
+    pub(super) snapshot: &'r Snapshot,
+    pub(super) route: &'r Route,
+    pub(super) target: &'r Target,
+    pub(super) headers: &'r HeaderMap,
+    pub(super) client: &'r Client,
+}
+
+impl Matched<'_> {
+    /// Whether the rules of the route let it pass.
+    pub(super) fn check_access(&self, found: &mut Admission) -> Result<(), Rejection> {
+        if self.route.access.is_empty() {
+            return Ok(());
+        }
+        let Self { snapshot, route, target, headers, client } = *self;
+        let protected = snapshot.auth.protected();
+        let is_hidden = |name: &HeaderName| !is_believed(name, protected, client.word());
+        let facts = Facts {
+            method: target.method(),
+            path: target.path(),
+            host: target.host(),
+            scheme: self.scheme(),
+            query: target.query(),
+            headers,
+            is_hidden: &is_hidden,
+            client: client.address,
+            route: route.id.as_str(),
+            service: self.service(),
+            now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        };
+        let identity: Option<&Identity> = found.identity.as_deref();
+        if let Some(observed) = route.access.check(identity, &facts)? {
+            found.observed.get_or_insert(observed.code());
+        }
+        Ok(())
+    }
+
+    /// As the caller used it: what a trusted proxy says, and else ours.
+    pub(super) fn scheme(&self) -> &'static str {
+        let said = self.headers.get(&FORWARDED_PROTO).filter(|_| self.client.trusted);
+        if said.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https")) { "https" } else { "http" }
+    }
+
+    fn service(&self) -> Option<&str> {
+        match &self.route.action {
+            Action::Forward(index) => self.snapshot.service(*index).map(|service| service.id.as_str()),
+            _ => None,
+        }
+    }
+}
