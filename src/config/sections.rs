@@ -7,6 +7,7 @@ use crate::{
     admin::AdminConfig,
     auth::{Access, AccessConfig, AuthConfig, Authenticator, Language},
     cors::{Cors, CorsConfig},
+    ext_auth::{Authorisers, ExtAuthConfig},
     limits::{Counters, Limit, LimitConfig, LimitsConfig},
     routing::{MatchConfig, Pattern, RedirectTo, Rewrite, RewriteConfig},
     types::{Secret, ServiceId},
@@ -22,6 +23,7 @@ pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
     if errors.iter().all(|error| !error.path.starts_with("auth")) {
         sections.auth();
     }
+    sections.ext_auth();
     sections.admin();
     sections.cors("/cors");
     sections.limits();
@@ -53,6 +55,18 @@ impl Sections<'_> {
         let Some(config) = self.read::<AuthConfig>("/auth") else { return };
         for error in Authenticator::build(&config, None).err().into_iter().flatten() {
             self.wrong(&error.pointer, error.reason);
+        }
+    }
+
+    fn ext_auth(&mut self) {
+        let entries = self.tree.value.get("ext_auth").and_then(Value::as_object);
+        // One by one, so that an entry of the wrong shape does not hide the others.
+        for (name, entry) in entries.into_iter().flatten() {
+            let Ok(config) = ExtAuthConfig::deserialize(entry) else { continue };
+            let built = Authorisers::build(&[(name.clone(), config)].into(), None);
+            for (pointer, reason) in built.err().into_iter().flatten() {
+                self.wrong(&format!("/ext_auth{pointer}"), reason);
+            }
         }
     }
 
@@ -122,9 +136,13 @@ impl Sections<'_> {
         if route.contains_key("cors") {
             self.cors(&format!("{here}/cors"));
         }
-        let rules = self.read::<Vec<AccessConfig>>(&format!("{here}/access")).unwrap_or_default();
-        for (at, key, reason) in Access::build(&rules, language).err().into_iter().flatten() {
-            self.wrong(format!("{here}/access/{at}/{key}").trim_end_matches('/'), reason);
+        let rules = route.get("access").and_then(Value::as_array).into_iter().flatten().enumerate();
+        for (at, rule) in rules {
+            // One by one, so that a rule of the wrong shape does not hide the others.
+            let Ok(rule) = AccessConfig::deserialize(rule) else { continue };
+            for (_, key, reason) in Access::build(&[rule], language).err().into_iter().flatten() {
+                self.wrong(format!("{here}/access/{at}/{key}").trim_end_matches('/'), reason);
+            }
         }
         let matching = self.read::<MatchConfig>(&format!("{here}/match"));
         let Some(pattern) = matching.and_then(|matching| Pattern::parse(&matching).ok()) else { return };

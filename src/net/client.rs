@@ -1,6 +1,9 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
-use reqwest::{Certificate, redirect::Policy};
+use reqwest::{
+    Certificate,
+    redirect::{Action, Attempt, Policy},
+};
 use std::{fmt, sync::Once, time::Duration};
 
 /// Redirects within one origin that are followed.
@@ -66,16 +69,22 @@ impl Client {
     /// # Errors
     /// `ca` holds no certificate; or the system has none, and no `ca` is given.
     pub fn build(ca: Option<&[u8]>) -> Result<Self, String> {
+        Self::with(Policy::custom(within_origin), ca)
+    }
+
+    /// As [`Client::build`]; follows no redirect at all, because it is an answer for somebody else.
+    ///
+    /// # Errors
+    /// As [`Client::build`].
+    pub fn build_without_redirects(ca: Option<&[u8]>) -> Result<Self, String> {
+        Self::with(Policy::none(), ca)
+    }
+
+    fn with(redirects: Policy, ca: Option<&[u8]>) -> Result<Self, String> {
         use_provider();
         let builder = reqwest::Client::builder()
             .user_agent(concat!("edgeway/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::custom(|attempt| {
-                let origin =
-                    |url: &reqwest::Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port());
-                let first = attempt.previous().first().map(origin);
-                let stays = first.is_some_and(|first| first == origin(attempt.url()));
-                if stays && attempt.previous().len() <= MOST_REDIRECTS { attempt.follow() } else { attempt.stop() }
-            }))
+            .redirect(redirects)
             .no_proxy()
             .pool_idle_timeout(IDLE);
         let builder = match ca {
@@ -104,6 +113,13 @@ impl Client {
         };
         tokio::time::timeout(deadline, asked).await.unwrap_or(Err(NetError::Late))
     }
+}
+
+fn within_origin(attempt: Attempt<'_>) -> Action {
+    let origin = |url: &reqwest::Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port());
+    let first = attempt.previous().first().map(origin);
+    let stays = first.is_some_and(|first| first == origin(attempt.url()));
+    if stays && attempt.previous().len() <= MOST_REDIRECTS { attempt.follow() } else { attempt.stop() }
 }
 
 async fn whole(mut answer: reqwest::Response, largest: usize) -> Result<Bytes, NetError> {

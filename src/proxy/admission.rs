@@ -4,6 +4,7 @@ use super::{Rejection, client::Client, permission::Matched};
 use crate::{
     auth::Identity,
     cors,
+    ext_auth::Allowed,
     limits::{self, Asker, Limit, Refused},
     own::{Page, Pages},
     routing::{EncodedSlash, Found, Target, TargetError},
@@ -19,6 +20,8 @@ use std::{net::IpAddr, sync::Arc};
 pub(super) struct Admission {
     pub(super) route: Option<RouteIndex>,
     pub(super) identity: Option<Arc<Identity>>,
+    /// What the service is told by whoever was asked besides.
+    pub(super) told: Option<Allowed>,
     /// What the strictest limit says, also when it lets the request pass.
     pub(super) limit: Option<limits::Headers>,
     /// The code of the first refusal that only `mode: observe` let pass.
@@ -65,6 +68,10 @@ pub(super) async fn admit(
     let matched = Matched { snapshot, route, target, headers: &head.headers, client };
     matched.check_access(found)?;
     check_length(&head.headers, route.max_body)?;
+    if let Some(authoriser) = &route.ext_auth {
+        // Boxed: requests that ask nobody should not carry its state along.
+        Box::pin(matched.ask(authoriser, found)).await?;
+    }
 
     match &route.action {
         Action::Forward(service) => Ok(Verdict::Forward(*service)),

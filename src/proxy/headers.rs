@@ -7,6 +7,7 @@ use super::{
 use crate::{
     auth::{Identity, Protected},
     cors::CORS_HEADERS,
+    ext_auth::{Allowed, Authoriser},
     limits,
 };
 use http::{HeaderName, HeaderValue, header, uri::Authority};
@@ -42,6 +43,9 @@ const REVEALING: [HeaderName; 2] = [header::SERVER, HeaderName::from_static("x-p
 /// What the service is told.
 pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     speak_for(request, ctx.found.identity.as_deref(), ctx.snapshot.auth.protected(), ctx.client.word())?;
+    if let Some(authoriser) = ctx.route().and_then(|route| route.ext_auth.as_deref()) {
+        say_for(request, authoriser, ctx.found.told.as_ref())?;
+    }
     forwarded(request, ctx)?;
     request.insert_header(REQUEST_ID.as_str(), ctx.id.header())?;
     if let Some(host) = ctx.upstream_host() {
@@ -87,6 +91,18 @@ pub fn speak_for(
     }
     let headers = identity.map_or(&[][..], Identity::headers);
     headers.iter().try_for_each(|(name, value)| request.insert_header(name.clone(), value.clone()))
+}
+
+/// Put what an authoriser says in place of what the caller says, whether it says anything or not.
+fn say_for(request: &mut RequestHeader, authoriser: &Authoriser, told: Option<&Allowed>) -> Result<()> {
+    let found: Vec<HeaderName> = request.headers.keys().filter(|name| authoriser.owns(name)).cloned().collect();
+    for name in &found {
+        request.remove_header(name);
+    }
+    for (name, value) in told.into_iter().flat_map(|told| told.iter()) {
+        request.append_header(name.clone(), value.clone())?;
+    }
+    Ok(())
 }
 
 /// Whether a header of this name may be the caller's: neither the gateway's own word nor, of a stranger, a proxy's.

@@ -3,13 +3,15 @@
 use super::{
     Rejection,
     admission::Admission,
-    client::{Client, FORWARDED_PROTO},
+    client::{Client, FORWARDED_HOST, FORWARDED_PROTO},
     headers::is_believed,
 };
 use crate::{
     auth::{Facts, Identity},
+    ext_auth::{Authoriser, Question, Refused},
     routing::Target,
     runtime::{Action, Route, Snapshot},
+    types::Mode,
 };
 use http::{HeaderMap, HeaderName};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -51,6 +53,42 @@ impl Matched<'_> {
             found.observed.get_or_insert(observed.code());
         }
         Ok(())
+    }
+
+    /// Whether an authoriser lets it pass.
+    pub(super) async fn ask(&self, authoriser: &Authoriser, found: &mut Admission) -> Result<(), Rejection> {
+        if authoriser.mode() == Mode::Off {
+            return Ok(());
+        }
+        let question = self.question(authoriser, found.identity.as_deref());
+        match authoriser.ask(question).await {
+            Ok(told) => found.told = Some(told),
+            Err(refused) => {
+                let passes = matches!(refused, Refused::Unavailable(_)) && authoriser.passes_on_failure();
+                let rejection = Rejection::from(refused);
+                if authoriser.mode() == Mode::Enforce && !passes {
+                    return Err(rejection);
+                }
+                found.observed.get_or_insert(rejection.code());
+            }
+        }
+        Ok(())
+    }
+
+    fn question(&self, authoriser: &Authoriser, identity: Option<&Identity>) -> HeaderMap {
+        let Self { snapshot, target, headers, client, .. } = *self;
+        let is_believed = |name: &HeaderName| is_believed(name, snapshot.auth.protected(), client.word());
+        let said = headers.get(&FORWARDED_HOST).filter(|_| client.trusted);
+        authoriser.question(&Question {
+            method: target.method(),
+            uri: target.path_and_query(),
+            host: said.or(target.authority()),
+            scheme: self.scheme(),
+            chain: client.chain(headers).as_ref(),
+            headers,
+            is_believed: &is_believed,
+            identity: identity.map_or(&[][..], Identity::headers),
+        })
     }
 
     /// As the caller used it: what a trusted proxy says, and else ours.

@@ -4,6 +4,7 @@ use super::http2;
 use crate::{
     auth::{AuthError, Forbidden},
     connection::Malformed,
+    ext_auth::{Refused as NotAuthorised, Unavailable},
     limits::Refused,
     observability::RequestId,
     resilience::Overloaded,
@@ -52,6 +53,9 @@ pub enum Rejection {
     /// A token, and not enough.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    /// Somebody else says no, or nothing.
+    #[error(transparent)]
+    NotAuthorised(#[from] NotAuthorised),
     /// Called too often, or nobody could count.
     #[error(transparent)]
     Limited(#[from] Refused),
@@ -146,6 +150,8 @@ impl Rejection {
             Self::MethodNotAllowed(Vec::new()),
             Self::Limited(Refused::OverLimit(Duration::ZERO)),
             Self::Limited(Refused::Unavailable),
+            Self::NotAuthorised(NotAuthorised::Denied(Box::new(Reply::empty(StatusCode::FORBIDDEN)))),
+            Self::NotAuthorised(NotAuthorised::Unavailable(Unavailable::Resting)),
             Self::BodyTooLarge,
             Self::RequestTimeout,
             Self::NoEndpoint(NoEndpoint::Left),
@@ -183,6 +189,8 @@ impl Rejection {
             Self::MethodNotAllowed(_) => ("method_not_allowed", 405),
             Self::Unauthenticated(error) => (error.code(), 401),
             Self::Forbidden(error) => (error.code(), 403),
+            Self::NotAuthorised(NotAuthorised::Denied(reply)) => ("ext_auth_denied", reply.status.as_u16()),
+            Self::NotAuthorised(NotAuthorised::Unavailable(_)) => ("ext_auth_unavailable", 503),
             Self::Limited(Refused::OverLimit(_)) => ("rate_limited", 429),
             Self::Limited(Refused::Unavailable) => ("limiter_unavailable", 503),
             Self::BodyTooLarge => ("body_too_large", 413),
@@ -246,6 +254,7 @@ impl Rejection {
         match self {
             Self::UpstreamTimeout(kind) => Some(kind.reason()),
             Self::Forbidden(error) => Some(error.reason()),
+            Self::NotAuthorised(NotAuthorised::Unavailable(why)) => Some(why.reason()),
             Self::Malformed(fault) => Some(fault.reason()),
             Self::Overloaded(why) => Some(why.reason()),
             Self::NoEndpoint(NoEndpoint::Free) => Some("every endpoint has as many requests as it may have"),
@@ -255,6 +264,9 @@ impl Rejection {
 
     /// The answer.
     pub(super) fn reply(&self, id: &RequestId) -> Reply {
+        if let Self::NotAuthorised(NotAuthorised::Denied(reply)) = self {
+            return (**reply).clone();
+        }
         let status = self.status();
         let problem = Problem {
             title: status.canonical_reason().unwrap_or("Client Closed Request"),

@@ -3,11 +3,13 @@ use crate::{
     auth::{Access, AccessError, Language, RouteAuth},
     config::{Config, HeadersConfig, RouteConfig},
     cors::Cors,
+    ext_auth::{Authoriser, Authorisers},
     limits::{Counters, Limit},
     observability::metrics::{Metrics, RouteMetrics},
     resilience::{RetryConfig, RetryPolicy, Timeouts},
     routing::{EncodedSlash, Pattern, Rewrite},
     types::{Reply, RouteId},
+    upstream::ServiceConfig,
 };
 use http::HeaderValue;
 use std::{sync::Arc, time::Duration};
@@ -23,6 +25,8 @@ pub struct Route {
     pub auth: RouteAuth,
     /// Which roles, permissions and claims are needed.
     pub access: Access,
+    /// Who is asked besides.
+    pub ext_auth: Option<Arc<Authoriser>>,
     /// How often callers may call.
     pub limits: Limits,
     /// From which origins, where the route says so itself.
@@ -89,24 +93,24 @@ impl Route {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let action = keep(action(route, pattern, service), &mut problems);
-        let access = access(route, general.language).map_err(|found| problems.extend(found)).ok();
+        let permission = permission(route, general, &mut problems);
         let limits = keep(limits(config, route, general), &mut problems);
         let cors = keep(own_cors(route), &mut problems);
         let rewrite = keep(rewrite(route, pattern), &mut problems);
         let request = keep(edits("request_headers", &route.request_headers), &mut problems);
         let response = keep(edits("response_headers", &route.response_headers), &mut problems);
-        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(request.zip(response)).zip(limits);
-        let ((((action, access), (cors, rewrite)), (request_headers, response_headers)), limits) =
+        let parts = action.zip(permission).zip(cors.zip(rewrite)).zip(request.zip(response)).zip(limits);
+        let ((((action, (access, ext_auth)), (cors, rewrite)), (request_headers, response_headers)), limits) =
             parts.ok_or(problems)?;
         let from = route.service.as_ref().and_then(|id| config.services.get(id));
         let own = from.map(|service| service.timeouts).unwrap_or_default();
-        let retry = route.retry.as_ref().or_else(|| from.and_then(|service| service.retry.as_ref()));
         let timeouts = Timeouts::resolve(&config.timeouts, &own, &route.timeouts);
         Ok(Self {
             id: route.id.clone(),
             action,
             auth: route.auth,
             access,
+            ext_auth,
             limits,
             cors,
             rewrite,
@@ -116,7 +120,7 @@ impl Route {
             max_body: route.max_body.unwrap_or(config.max_body).get(),
             patience: milliseconds(timeouts.header()),
             timeouts,
-            retry: retry.map_or_else(|| RetryPolicy::new(&RetryConfig::default()), RetryPolicy::new),
+            retry: retry(route, from),
             metrics: general.metrics.route(&route.id, route.service.as_ref()),
         })
     }
@@ -132,15 +136,37 @@ fn keep<T>(outcome: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T
     outcome.map_err(|problem| problems.push(problem)).ok()
 }
 
+fn retry(route: &RouteConfig, service: Option<&ServiceConfig>) -> RetryPolicy {
+    let retry = route.retry.as_ref().or_else(|| service.and_then(|service| service.retry.as_ref()));
+    retry.map_or_else(|| RetryPolicy::new(&RetryConfig::default()), RetryPolicy::new)
+}
+
+/// Which rules there are, and who is asked besides.
+fn permission(
+    route: &RouteConfig,
+    general: &General<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<(Access, Option<Arc<Authoriser>>)> {
+    let access = access(route, general.language).map_err(|found| problems.extend(found)).ok();
+    access.zip(keep(ext_auth(route, general.authorisers), problems))
+}
+
 fn access(route: &RouteConfig, language: &Language) -> Result<Access, Vec<Problem>> {
     let place = |index: usize, key: &str| format!("/access/{index}/{key}").trim_end_matches('/').to_owned();
     let below = |errors: Vec<AccessError>| errors.into_iter().map(|(index, key, reason)| (place(index, &key), reason));
     Access::build(&route.access, language).map_err(|errors| below(errors).collect())
 }
 
+fn ext_auth(route: &RouteConfig, all: &Authorisers) -> Result<Option<Arc<Authoriser>>, Problem> {
+    let unknown = |name: &String| ("/ext_auth".to_owned(), format!("ext_auth has nobody named {name:?}"));
+    let find = |name: &String| all.get(name).cloned().ok_or_else(|| unknown(name));
+    route.ext_auth.as_ref().map(find).transpose()
+}
+
 /// What all routes of a snapshot share.
 pub(super) struct General<'s> {
     pub(super) language: &'s Language,
+    pub(super) authorisers: &'s Authorisers,
     pub(super) limit: Option<Arc<Limit>>,
     pub(super) counters: &'s Counters,
     pub(super) metrics: &'s Metrics,

@@ -2,12 +2,14 @@
 
 use super::{Process, Snapshot};
 use crate::{
+    ext_auth::Counts,
     observability::metrics::{
         CONTENT_TYPE, MetricFamily, Seen, exposition,
         names::{
-            BUILD_INFO, CONNECTIONS, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, DROPPED_LINES, FAILED_RELOADS, GENERATION,
-            IDLE_CLOSED, IN_PROGRESS, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES,
-            REDIS_UP, REDIS_WAIT, RELOADS, SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
+            BUILD_INFO, CONNECTIONS, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, DROPPED_LINES, EXT_AUTH_REQUESTS,
+            EXT_AUTH_WAIT, FAILED_RELOADS, GENERATION, IDLE_CLOSED, IN_PROGRESS, LAST_RELOAD, LIMIT_COUNTERS,
+            LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, SLOW_HEADS, TOKEN_CACHE_ENTRIES,
+            TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
         },
         process_families, unix,
     },
@@ -77,6 +79,7 @@ impl Snapshot {
             process.metrics.families(),
             super::scrape_upstream::families(self),
             tokens(self),
+            ext_auth(self),
             configuration(self),
             gateway(process),
             connections(process),
@@ -94,6 +97,15 @@ fn tokens(snapshot: &Snapshot) -> Vec<MetricFamily> {
         TOKEN_CACHE_MISSES.one(remembered.misses as f64),
         TOKEN_CACHE_ENTRIES.one(remembered.entries as f64),
     ]
+}
+
+fn ext_auth(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let of = |(name, counts): (&str, &Counts)| {
+        let name = name.to_owned();
+        counts.outcomes().into_iter().map(move |(word, count)| ([name.clone(), word.to_owned()], count as f64))
+    };
+    let waited = snapshot.ext_auth.counts().map(|(name, counts)| ([name.to_owned()], counts.waited().as_secs_f64()));
+    vec![EXT_AUTH_REQUESTS.each(snapshot.ext_auth.counts().flat_map(of)), EXT_AUTH_WAIT.each(waited)]
 }
 
 fn configuration(snapshot: &Snapshot) -> Vec<MetricFamily> {

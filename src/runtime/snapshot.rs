@@ -6,6 +6,7 @@ use crate::{
     auth::{Authenticator, Language, RouteAuth},
     config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
     cors::Cors,
+    ext_auth::Authorisers,
     limits::Limit,
     observability::metrics::ServiceMetrics,
     own::{Pages, RouteDoc, ServiceState, State},
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// Checks callers.
     pub auth: Authenticator,
+    /// Who else is asked about requests.
+    pub ext_auth: Authorisers,
     /// The gateway's own pages.
     pub pages: Pages,
     /// Longest silence on a caller's connection within a request.
@@ -77,6 +80,7 @@ impl Snapshot {
             Some(parts) if problems.is_empty() => Ok(Self {
                 generation: previous.map_or(1, |old| old.generation + 1),
                 auth: parts.auth,
+                ext_auth: parts.ext_auth,
                 pages: pages(&loaded.config),
                 idle: parts.idle,
                 attempts: parts.services.iter().map(|service| process.metrics.service(&service.id)).collect(),
@@ -201,6 +205,7 @@ impl fmt::Debug for Snapshot {
 /// What can fail while a snapshot is built.
 struct Parts {
     auth: Authenticator,
+    ext_auth: Authorisers,
     cors: Option<Cors>,
     idle: Duration,
     table: Table<RouteIndex>,
@@ -220,6 +225,9 @@ impl Parts {
         let auth = Authenticator::build(&config.auth, previous.map(|old| &old.auth));
         let auth =
             auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
+        let ext_auth = Authorisers::build(&config.ext_auth, previous.map(|old| &old.ext_auth));
+        let below = |(pointer, reason): Problem| (format!("/ext_auth{pointer}"), reason);
+        let ext_auth = ext_auth.map_err(|errors| problems.extend(errors.into_iter().map(below))).unwrap_or_default();
         let cors = Cors::build(&config.cors);
         let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
         let services = services(config, process, problems);
@@ -228,13 +236,14 @@ impl Parts {
         let general = general.map_err(|error| problems.push((format!("/limits/{}", error.key), error.reason)));
         let general = General {
             language: &Language::default(),
+            authorisers: &ext_auth,
             limit: general.unwrap_or_default(),
             counters: &process.limits,
             metrics: &process.metrics,
         };
         let (table, routes) = routes(config, &general, problems);
         let idle = config.timeouts.idle.map_or(Duration::from_secs(60), |idle| idle.get());
-        Some(Self { auth: auth?, cors: cors?, idle, table: table?, routes, services, fallbacks })
+        Some(Self { auth: auth?, ext_auth, cors: cors?, idle, table: table?, routes, services, fallbacks })
     }
 }
 

@@ -7,13 +7,11 @@
 //! redis: { host: redis, port: 6379, deadline: 50ms }
 //! ```
 
-mod breaker;
 mod config;
 mod line;
 mod redis;
 mod waits;
 
 pub use self::redis::{Script, Store, StoreError};
-pub use breaker::Breaker;
 pub use config::RedisConfig;
 pub use waits::Waits;

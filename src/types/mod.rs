@@ -1,5 +1,6 @@
 //! Small words every module speaks. Nothing here knows about the gateway.
 
+mod breaker;
 mod client_certificate;
 mod clock;
 mod count;
@@ -16,6 +17,7 @@ mod size;
 mod statuses;
 mod swap;
 
+pub use breaker::Breaker;
 pub use client_certificate::ClientCertificate;
 pub use clock::{Clock, Moment};
 pub use count::{Count, Tally};

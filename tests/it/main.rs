@@ -15,6 +15,7 @@ mod support;
 
 mod access_log;
 mod admin;
+mod authorisation;
 mod bad_input;
 mod connections;
 mod cors;

@@ -360,7 +360,8 @@ fn the_page_and_a_scrape_name_the_same_metrics() {
     // And those of names, balancers and limits where there are some.
     let named = format!("http://localhost:{}", upstream.address.port());
     let limited = "balancer: least_request, concurrency: { max: 100 }";
-    let sections = format!("{shared}services: {{ s: {{ endpoints: [{named:?}], {limited} }} }}\n{ROUTES}");
+    let policy = "ext_auth: { policy: { url: \"http://policy.test/\" } }\n";
+    let sections = format!("{shared}{policy}services: {{ s: {{ endpoints: [{named:?}], {limited} }} }}\n{ROUTES}");
     let gateway = Gateway::start(&sections);
     assert_eq!(gateway.get("/x/1", &[]).status, 200);
     becomes(&gateway, &requests("GET", "all", "s", 200), 1.0);

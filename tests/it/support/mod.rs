@@ -16,7 +16,7 @@ pub use http::{Client, Response};
 pub use recorder::{Recorder, Seen};
 pub use redis::Redis;
 pub use token::{SECRET, bearer};
-pub use upstream::{Answer, Upstream};
+pub use upstream::{Answer, Request, Upstream};
 
 use std::{
     thread,
