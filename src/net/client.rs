@@ -217,3 +217,7 @@ impl fmt::Debug for Client {
         f.write_str("Client")
     }
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;
