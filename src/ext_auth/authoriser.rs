@@ -4,7 +4,7 @@ use super::{
     remembered::{self, Remembered, Said, may_be_kept},
 };
 use crate::{
-    net::{Answer, Ask, Client, NetError, Url},
+    net::{Answer, Ask, Client, NetError, Trust, Url},
     types::{Breaker, Mode, Reply, Tally},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -171,7 +171,8 @@ impl Authoriser {
         if rest.is_zero() || rest > Duration::from_secs(60) {
             wrong("breaker/rest", "out of range; write 1ms to 60s".to_owned());
         }
-        let ca = certificates(config).map_err(|reason| wrong("ca_file", reason)).ok();
+        let read = |url| certificates(url, config.ca_file.as_deref());
+        let ca = url.as_ref().and_then(|url| read(url).map_err(|reason| wrong("ca_file", reason)).ok());
         let (Some(url), Some(sends), Some(sets), Some(ca), true) = (url, sends, sets, ca, errors.is_empty()) else {
             return Err(errors);
         };
@@ -242,7 +243,7 @@ impl Authoriser {
     }
 
     async fn answer(&self, headers: HeaderMap) -> Result<Answer, Unavailable> {
-        let client = self.clients.get_or_try(|| Client::build_without_redirects(self.ca.as_deref()));
+        let client = self.clients.get_or_try(|| Client::build_without_redirects(trust(&self.url, self.ca.as_deref())));
         let client = client.map_err(|reason| {
             log::error!("{}: {reason}", self.url);
             Unavailable::Net(NetError::Unreachable)
@@ -309,13 +310,19 @@ fn told(said: Said) -> Result<Allowed, Refused> {
 }
 
 /// Read, and tried: a client that cannot be made is known before the first request.
-fn certificates(config: &ExtAuthConfig) -> Result<Option<Vec<u8>>, String> {
-    let read = |path: &String| fs::read(path).map_err(|error| format!("cannot be read: {error}; write a file in PEM"));
-    let ca = config.ca_file.as_ref().map(read).transpose()?;
-    if ca.is_some() || config.url.starts_with("https:") {
-        Client::build_without_redirects(ca.as_deref()).map_err(|reason| format!("{reason}; write a file in PEM"))?;
+fn certificates(url: &Url, file: Option<&str>) -> Result<Option<Vec<u8>>, String> {
+    let read = |path| fs::read(path).map_err(|error| format!("cannot be read: {error}; write a file in PEM"));
+    let ca = file.map(read).transpose()?;
+    let client = Client::build_without_redirects(trust(url, ca.as_deref()));
+    client.map(|_| ca).map_err(|reason| format!("{reason}; write a file in PEM"))
+}
+
+fn trust<'a>(url: &Url, ca: Option<&'a [u8]>) -> Trust<'a> {
+    match ca {
+        Some(pem) => Trust::These(pem),
+        None if url.is_plain() => Trust::Nobody,
+        None => Trust::System,
     }
-    Ok(ca)
 }
 
 impl fmt::Debug for Authoriser {

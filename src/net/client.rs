@@ -16,6 +16,17 @@ const IDLE: Duration = Duration::from_secs(4);
 #[derive(Clone)]
 pub struct Client(reqwest::Client);
 
+/// Whose certificates count.
+#[derive(Clone, Copy, Debug)]
+pub enum Trust<'a> {
+    /// Those that the system trusts. Reading them takes a moment.
+    System,
+    /// These, in PEM.
+    These(&'a [u8]),
+    /// Nobody's: only plain addresses are asked, and the system need not have any.
+    Nobody,
+}
+
 /// An address that was checked when the file was read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url(reqwest::Url);
@@ -69,27 +80,28 @@ impl Client {
     /// # Errors
     /// `ca` holds no certificate; or the system has none, and no `ca` is given.
     pub fn build(ca: Option<&[u8]>) -> Result<Self, String> {
-        Self::with(Policy::custom(within_origin), ca)
+        Self::with(Policy::custom(within_origin), ca.map_or(Trust::System, Trust::These))
     }
 
     /// As [`Client::build`]; follows no redirect at all, because it is an answer for somebody else.
     ///
     /// # Errors
     /// As [`Client::build`].
-    pub fn build_without_redirects(ca: Option<&[u8]>) -> Result<Self, String> {
-        Self::with(Policy::none(), ca)
+    pub fn build_without_redirects(trust: Trust<'_>) -> Result<Self, String> {
+        Self::with(Policy::none(), trust)
     }
 
-    fn with(redirects: Policy, ca: Option<&[u8]>) -> Result<Self, String> {
+    fn with(redirects: Policy, trust: Trust<'_>) -> Result<Self, String> {
         use_provider();
         let builder = reqwest::Client::builder()
             .user_agent(concat!("edgeway/", env!("CARGO_PKG_VERSION")))
             .redirect(redirects)
             .no_proxy()
             .pool_idle_timeout(IDLE);
-        let builder = match ca {
-            None => builder,
-            Some(pem) => {
+        let builder = match trust {
+            Trust::System => builder,
+            Trust::Nobody => builder.tls_certs_only([]),
+            Trust::These(pem) => {
                 let found = Certificate::from_pem_bundle(pem).map_err(|_| "holds no certificate in PEM".to_owned())?;
                 if found.is_empty() {
                     return Err("holds no certificate in PEM".to_owned());

@@ -169,7 +169,7 @@ async fn redirects_are_followed_within_an_origin_and_not_for_ever() {
         "/round" => to("/round"),
         _ => plain("there"),
     });
-    let (client, strict) = (Client::build(None).unwrap(), Client::build_without_redirects(None).unwrap());
+    let (client, strict) = (Client::build(None).unwrap(), Client::build_without_redirects(Trust::Nobody).unwrap());
     for (path, expected) in [("/here", 200), ("/three", 200), ("/four", 302), ("/round", 302), ("/away", 302)] {
         let answer = ask(&client, &server.url(path), PATIENCE).await;
         assert_eq!(said(&answer).0, expected, "{path}");
@@ -203,6 +203,8 @@ async fn tls_is_trusted_for_the_name_and_by_the_authority_that_was_given() {
     assert_eq!(ask(&trusting, &url("127.0.0.1"), PATIENCE).await.unwrap_err(), NetError::Unreachable);
     let doubting = Client::build(Some(other.as_bytes())).unwrap();
     assert_eq!(ask(&doubting, &url("localhost"), PATIENCE).await.unwrap_err(), NetError::Unreachable);
+    let nobody = Client::build_without_redirects(Trust::Nobody).unwrap();
+    assert_eq!(ask(&nobody, &url("localhost"), PATIENCE).await.unwrap_err(), NetError::Unreachable);
     for nothing in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         assert!(Client::build(Some(nothing.as_bytes())).is_err(), "{nothing}");
     }

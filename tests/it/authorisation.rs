@@ -2,12 +2,14 @@
 
 use super::support::{Answer, Gateway, PATIENCE, Request, Upstream, bearer, closed_port, edgeway, within_patience};
 use nix::sys::signal::Signal;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     thread,
@@ -446,4 +448,58 @@ fn many_at_once_are_told_apart() {
     assert!(upstream.seen().iter().all(|request| request.all("x-tenant") == ["good"]));
     gateway.signal(Signal::SIGTERM);
     assert_eq!(gateway.wait_for_exit(), 0);
+}
+
+/// Says yes over TLS, with a certificate of an authority that nobody else knows.
+fn secret_policy() -> (String, u16) {
+    let (key, mut authority) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = authority.self_signed(&key).unwrap().pem();
+    let (issuer, key) = (Issuer::new(authority, key), KeyPair::generate().unwrap());
+    let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let chain = vec![certificate.der().clone()];
+    let config = Arc::new(versions.with_no_client_auth().with_single_cert(chain, private).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let config = config.clone();
+            thread::spawn(move || {
+                let mut stream = BufReader::new(StreamOwned::new(ServerConnection::new(config).unwrap(), stream));
+                let mut line = String::new();
+                while stream.read_line(&mut line).is_ok_and(|read| read > 2) {
+                    line.clear();
+                }
+                _ = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            });
+        }
+    });
+    (ca, port)
+}
+
+#[test]
+fn an_authoriser_behind_tls_is_trusted_by_its_authority_alone() {
+    let upstream = Upstream::echo();
+    let (ca, port) = secret_policy();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("ca.pem");
+    fs::write(&file, ca).unwrap();
+    let url = format!("https://localhost:{port}");
+    let gateway = Gateway::start(&guarded(&url, &format!("timeout: 20s, ca_file: {file:?}"), &upstream));
+    assert_eq!(gateway.get("/open/1", &[]).status, 200, "{}", gateway.stderr());
+    // Without it, as the system trusts: nobody it knows.
+    gateway.rewrite(&guarded(&url, "timeout: 20s", &upstream));
+    assert!(gateway.reload());
+    let response = gateway.get("/open/1", &[]);
+    assert_eq!((response.status, response.code().as_str()), (503, "ext_auth_unavailable"));
+    // What the file holds is read at each reload, also where the section stays the same.
+    gateway.rewrite(&guarded(&url, &format!("timeout: 20s, ca_file: {file:?}"), &upstream));
+    assert!(gateway.reload());
+    assert_eq!(gateway.get("/open/1", &[]).status, 200);
+    fs::write(&file, secret_policy().0).unwrap();
+    assert!(gateway.reload());
+    assert_eq!(gateway.get("/open/1", &[]).status, 503);
 }
