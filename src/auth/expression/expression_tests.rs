@@ -241,3 +241,100 @@ fn the_work_of_one_evaluation_has_a_bound() {
     let deep = (0..20).fold(json!(1), |inner, _| json!([inner]));
     assert_eq!(ask("claims.deep[0] == 1", &json!({ "deep": deep })), Err(Denied::Failed));
 }
+
+/// Parts that make something of sense often enough.
+const WORDS: [&str; 60] = [
+    "request",
+    "claims",
+    "consumer",
+    "route",
+    "now",
+    ".method",
+    ".headers",
+    ".query",
+    ".path",
+    ".id",
+    ".roles",
+    ".none",
+    ".level",
+    ".realm",
+    ".numbers",
+    ".text",
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    ",",
+    ":",
+    "?",
+    ".",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "&&",
+    "||",
+    "!",
+    "-",
+    "+",
+    "*",
+    "/",
+    "%",
+    "in",
+    "1",
+    "0",
+    "2.5",
+    "3u",
+    "9223372036854775807",
+    "\"a\"",
+    "b\"x\"",
+    "null",
+    "true",
+    "has(",
+    ".all(x,",
+    ".exists(x,",
+    ".map(x,",
+    ".filter(x,",
+    "x",
+    "size(",
+    "int(",
+    "string(",
+    ".startsWith(",
+    ".contains(",
+    ".size()",
+];
+
+proptest::proptest! {
+    #[test]
+    fn no_text_and_no_claims_make_it_panic(
+        words in proptest::collection::vec(proptest::sample::select(&WORDS[..]), 1..24),
+        any in "\\PC{0,60}",
+        level in proptest::prelude::any::<i64>(),
+    ) {
+        let claims = json!({ "level": level, "realm": { "a": [1, "x", null] }, "numbers": [1, 2.5, "a", []], "text": any });
+        for text in [words.concat(), words.join(" "), any.clone(), format!("{} == \"{any}\"", words.concat())] {
+            if Expression::compile(&text, &Language::default()).is_ok() {
+                _ = ask(&text, &claims);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_checked_is_of_the_kind_that_it_seems(
+        one in proptest::sample::select(&["claims.level", "claims.numbers[0]", "now", "1", "request.path", "claims.text"][..]),
+        sign in proptest::sample::select(&["+", "-", "*", "/", "%", "<", "==", "in"][..]),
+        other in proptest::sample::select(&["claims.level", "[1, 2]", "consumer.roles", "2.5", "request.method", "null"][..]),
+        end in proptest::sample::select(&["== 1", "== \"a\"", "", "&& true", "> 1.0"][..]),
+    ) {
+        let claims = json!({ "level": 3, "numbers": [1], "text": "a" });
+        let text = format!("({one} {sign} {other}) {end}");
+        let known = !text.contains("claims");
+        if Expression::compile(&text, &Language::default()).is_ok() && known {
+            // Only what a claim is can still be a surprise, or a number.
+            let outcome = ask(&text, &claims);
+            assert!(outcome != Err(Denied::Kind) && outcome != Err(Denied::Missing), "{text}: {outcome:?}");
+        }
+    }
+}
