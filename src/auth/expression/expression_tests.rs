@@ -209,7 +209,7 @@ fn what_would_never_end_is_an_error() {
     for (text, expected) in [
         (format!("request.path == \"{}\"", "a".repeat(2_048)), "longer than 2048 bytes"),
         (many("now > 1", 100), "more than 256 parts"),
-        (format!("{}true{}", "(".repeat(65), ")".repeat(65)), "too many brackets"),
+        (format!("{}true{}", "(".repeat(33), ")".repeat(33)), "too many brackets"),
         (format!("claims{}", ".a".repeat(40)), "more than 32 levels"),
         (format!("claims{} == 1", ".a".repeat(1_000)), "more than 32 levels"),
         (format!("{}claims.a", "!".repeat(2_000)), ""),
@@ -218,6 +218,9 @@ fn what_would_never_end_is_an_error() {
         (format!("{}1", "true?1:".repeat(250)), "too many brackets"),
         (format!("[{}1] == claims.a", "1,".repeat(500)), "more than 256 parts"),
         (format!("{}claims.a", "[".repeat(1_000)), "too many brackets"),
+        (format!("{}claims.a", "[".repeat(32)), "no expression can go on so"),
+        (format!("{}(.a)![.b([{{.c(", "x.all(y,".repeat(24)), "no expression can go on so"),
+        (["!(-[{a:(b?"; 5].concat(), "no expression can go on so"),
         (format!("claims.a{}", "[0]".repeat(600)), "more than 32 levels"),
         (format!("claims.a{}", ".map(x, x)".repeat(40)), "more than"),
     ] {

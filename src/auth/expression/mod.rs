@@ -11,7 +11,7 @@ mod values;
 
 use super::Identity;
 use cel::{Context, Env, ExecutionError, ParseErrors, Program, Value, common::types::CelBool};
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, thread};
 pub use values::Facts;
 use values::{UNREADABLE, View};
 
@@ -19,7 +19,11 @@ use values::{UNREADABLE, View};
 const LONGEST: usize = 2_048;
 
 /// Most brackets and operators that may be open at one place: the parser calls itself for each.
-const MOST_OPEN: usize = 64;
+const MOST_OPEN: usize = 32;
+
+/// Stack of the parser, in bytes. Twelve brackets that nobody closes take more than 2 MiB of it in a debug build, where it
+/// tries to make sense of them.
+const STACK: usize = 64 << 20;
 
 /// The functions that expressions may call. Made once for all expressions of a file; a copy is a reference count.
 #[derive(Clone)]
@@ -71,7 +75,7 @@ impl Expression {
                 "too many brackets or fields inside each other, too much work for a request; shorten it".to_owned()
             );
         }
-        let program = language.0.compile(text).map_err(|errors| unparsed(text, &errors))?;
+        let program = parsed(text, language)?;
         checker::check(program.expression()).map_err(|fault| {
             let (start, _) = program.source_info().offset_for(fault.part).unwrap_or_default();
             let before = text.get(..start as usize).map_or(0, |before| before.chars().count());
@@ -141,6 +145,17 @@ fn is_deep(text: &str) -> bool {
         deepest = deepest.max(open);
     }
     deepest > MOST_OPEN
+}
+
+/// On a stack of its own: it is not ours, calls itself, and what it cannot read must not end the process.
+fn parsed(text: &str, language: &Language) -> Result<Program, String> {
+    let parse = || language.0.compile(text).map_err(|errors| unparsed(text, &errors));
+    let outcome = thread::scope(|scope| {
+        let parser = thread::Builder::new().name("allow_if".to_owned()).stack_size(STACK).spawn_scoped(scope, parse);
+        parser.map(|parser| parser.join())
+    });
+    let unreadable = || "no expression that can be read; write CEL: \"admin\" in consumer.roles".to_owned();
+    outcome.map_err(|error| format!("no thread to read it on: {error}"))?.unwrap_or_else(|_| Err(unreadable()))
 }
 
 /// The parser's own words would repeat the text, and speak of tokens.
