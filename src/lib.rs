@@ -18,6 +18,7 @@ pub mod config;
 pub mod addresses;
 pub mod auth;
 pub mod cors;
+pub mod ext_auth;
 pub mod limits;
 pub mod observability;
 pub mod resilience;

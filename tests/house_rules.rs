@@ -14,6 +14,7 @@ const CAPABILITIES: &[&str] = &[
     "cors",
     "limits",
     "auth",
+    "ext_auth",
     "upstream",
     "resilience",
     "observability",
@@ -26,7 +27,7 @@ const CAPABILITIES: &[&str] = &[
 /// Who may import whom. A module may always import itself and `types`. A new arrow is a reviewed line here.
 ///
 /// `*/config.rs` files are data: `config` may import those of every module, whatever its layer.
-const MAY_IMPORT: [(&str, &[&str]); 24] = [
+const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("types", &[]),
     ("store", &[]),
     ("net", &[]),
@@ -40,6 +41,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("cors", &[]),
     ("limits", &["store"]),
     ("auth", &["store", "net"]),
+    ("ext_auth", &["net"]),
     ("own", &[]),
     ("upstream", &["files", "resilience", "tls"]),
     (
@@ -51,6 +53,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "cors",
             "limits",
             "auth",
+            "ext_auth",
             "upstream",
             "resilience",
             "observability",
@@ -73,6 +76,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "tls",
             "security_headers",
             "auth",
+            "ext_auth",
             "upstream",
             "resilience",
             "observability",
@@ -93,6 +97,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "cors",
             "limits",
             "auth",
+            "ext_auth",
             "upstream",
             "resilience",
             "observability",

@@ -19,7 +19,7 @@ fn build(config: &AuthConfig, previous: Option<&Authenticator>) -> Result<Authen
 }
 
 fn told() -> Told {
-    Told { headers: Box::default(), claims: Default::default() }
+    Told::default()
 }
 
 /// With nothing but these headers.

@@ -1,5 +1,5 @@
 use super::{AlbConfig, ApiKeysConfig, BasicConfig, CertificateConfig, Method, RouteAuth};
-use crate::types::{List, Secret, Span};
+use crate::types::{List, Mode, Secret, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -252,6 +252,11 @@ pub struct AccessConfig {
     pub all_permissions: List<String>,
     /// Claims by path (`realm.roles`, dots step into objects): the value, or one of a list, must be one of these.
     pub claims: BTreeMap<String, List<String>>,
+    /// A condition in CEL over request, claims, consumer and route; whatever goes wrong with it means no. At most 2 KiB.
+    pub allow_if: Option<String>,
+    /// enforce; observe (the request passes, and log and metrics tell what would have been refused); off. Default:
+    /// enforce.
+    pub mode: Mode,
 }
 
 fn ten_minutes() -> Span {

@@ -213,7 +213,7 @@ mod tests {
         ]);
         let mut errors = Vec::new();
         let rules: Vec<CertificateConfig> = serde_json::from_value(rules).unwrap();
-        let told = Told { headers: Box::default(), claims: Default::default() };
+        let told = Told::default();
         let mut who = |certificate: &ClientCertificate| {
             // Anew each time: who was known by a hash is remembered by it.
             let known = Certificates::build(&rules, &mut errors).unwrap();

@@ -31,7 +31,7 @@ pub struct Identity {
 }
 
 /// What of a caller is told to whom: `auth.headers` and `auth.claims`, compiled.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Told {
     /// Names, each with the claim it carries.
     pub(super) headers: Box<[(HeaderName, Box<str>)]>,
@@ -113,6 +113,18 @@ impl Identity {
         if self.token.is_none() {
             self.token = Some(token_name(token));
         }
+    }
+
+    pub(super) fn roles(&self) -> &[Box<str>] {
+        &self.roles
+    }
+
+    pub(super) fn permissions(&self) -> &[Box<str>] {
+        &self.permissions
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     pub(super) fn has_role(&self, role: &str) -> bool {

@@ -23,6 +23,7 @@ mod config;
 mod consumers;
 mod consumers_config;
 mod error;
+mod expression;
 mod identity;
 mod issuers;
 mod json;
@@ -37,7 +38,7 @@ mod revocation;
 mod source;
 mod token;
 
-pub use access::{Access, Forbidden};
+pub use access::{Access, AccessError, Forbidden};
 pub use asked::{Method, RouteAuth};
 pub use authenticator::Authenticator;
 pub use basic::hash_password;
@@ -47,6 +48,7 @@ pub use config::{
 pub use consumers::{hash_api_key, new_api_key};
 pub use consumers_config::{AlbConfig, ApiKeysConfig, BasicConfig, CertificateConfig};
 pub use error::{AuthConfigError, AuthError};
+pub use expression::{Facts, Language};
 pub use identity::Identity;
 pub use keeper::{keep_keys, prepare, share_revocations};
 pub use memory::Remembered;

@@ -20,6 +20,7 @@ const ACTIONS: [&str; 3] = ["service", "redirect", "respond"];
 pub(super) fn check(tree: &Tree) -> Vec<ConfigError> {
     let mut checker = Checker { tree, errors: Vec::new() };
     checker.services();
+    checker.authorisers();
     checker.routes();
     checker.times();
     super::keys::check(tree, &mut checker.errors);
@@ -44,6 +45,21 @@ impl<'t> Checker<'t> {
             self.name(&here, name);
             self.endpoints(&here, service);
             self.fallback(&here, name, service);
+        }
+    }
+
+    fn authorisers(&mut self) {
+        for (name, _) in section(&self.tree.value, "ext_auth") {
+            self.name(&below("/ext_auth", name), name);
+        }
+    }
+
+    fn ext_auth(&mut self, here: &str, route: &Map<String, Value>) {
+        let Some(name) = route.get("ext_auth").and_then(Value::as_str) else { return };
+        let known = || section(&self.tree.value, "ext_auth").map(|(name, _)| name.as_str());
+        if !known().any(|known| known == name) {
+            let known = suggestion(name, known());
+            self.wrong(&format!("{here}/ext_auth"), format!("ext_auth has nobody named {name:?}{known}"));
         }
     }
 
@@ -91,6 +107,7 @@ impl<'t> Checker<'t> {
             }
             self.action(&here, route);
             self.access(&here, route);
+            self.ext_auth(&here, route);
         }
     }
 

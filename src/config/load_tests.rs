@@ -230,7 +230,7 @@ fn values_of_the_wrong_shape_are_answered_with_the_right_one() {
         (
             "hello",
             "1:1: file: this text does not fit here; write keys with values, of server, listeners, log, admin, redis, \
-                   own, auth, cors, security_headers, limits, max_body, timeouts, health, dns, services, routes",
+                   own, auth, ext_auth, cors, security_headers, limits, max_body, timeouts, health, dns, services, routes",
         ),
     ] {
         check(text, &[&format!("f.yaml:{said}")]);

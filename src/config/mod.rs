@@ -41,6 +41,7 @@ use crate::{
     admin::AdminConfig,
     auth::AuthConfig,
     cors::CorsConfig,
+    ext_auth::ExtAuthConfig,
     limits::LimitsConfig,
     observability::LogConfig,
     own::OwnConfig,
@@ -78,6 +79,9 @@ pub struct Config {
     pub own: OwnConfig,
     /// How callers prove who they are.
     pub auth: AuthConfig,
+    /// Others who say whether requests may pass, by the names that routes call them. Letters, digits, `-`, `_` and `.`, up to 64.
+    /// Default: nobody.
+    pub ext_auth: BTreeMap<String, ExtAuthConfig>,
     /// What pages of other origins may do, on every route that does not say otherwise.
     pub cors: CorsConfig,
     /// What answers tell browsers to be careful about, on every route that does not say otherwise. Default: off.
@@ -108,6 +112,7 @@ impl Default for Config {
             redis: RedisConfig::default(),
             own: OwnConfig::default(),
             auth: AuthConfig::default(),
+            ext_auth: BTreeMap::new(),
             cors: CorsConfig::default(),
             security_headers: SecurityHeadersConfig::default(),
             limits: LimitsConfig::default(),

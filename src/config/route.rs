@@ -44,6 +44,9 @@ pub struct RouteConfig {
     /// Which roles, permissions or claims a caller needs. All entries that apply must let the request pass. Default: none.
     #[serde(default)]
     pub access: Vec<AccessConfig>,
+    /// Who is asked besides: an entry of `ext_auth:`. Default: nobody.
+    #[serde(default)]
+    pub ext_auth: Option<String>,
     /// How often callers may call, instead of `limits:` at the top level; all entries are asked. `[]`: no limit.
     #[serde(default)]
     pub limits: Option<Vec<LimitConfig>>,

@@ -6,8 +6,9 @@ use super::{ConfigError, ListenerConfig, check, faults::not_set, source_map::bel
 use crate::{
     addresses::{AddressFiles, Addresses, AddressesConfig},
     admin::AdminConfig,
-    auth::{Access, AccessConfig, AuthConfig, Authenticator},
+    auth::{Access, AccessConfig, AuthConfig, Authenticator, Language},
     cors::{Cors, CorsConfig},
+    ext_auth::{Authorisers, ExtAuthConfig},
     limits::{Counters, Limit, LimitConfig, LimitsConfig},
     routing::{MatchConfig, Pattern, RedirectTo, Rewrite, RewriteConfig},
     security_headers::{SecurityHeaders, SecurityHeadersConfig},
@@ -26,6 +27,7 @@ pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
         sections.auth();
     }
     sections.listeners();
+    sections.ext_auth();
     sections.admin();
     let listeners = tree.value.pointer("/listeners").and_then(Value::as_array).map_or(0, Vec::len);
     (0..listeners).for_each(|index| sections.listener(&format!("/listeners/{index}")));
@@ -34,8 +36,9 @@ pub(super) fn check(tree: &Tree, errors: &mut Vec<ConfigError>) {
     sections.limits();
     sections.dns();
     sections.services();
+    let language = Language::default();
     for (index, route) in check::routes(&tree.value) {
-        sections.route(&format!("/routes/{index}"), route);
+        sections.route(&format!("/routes/{index}"), route, &language);
     }
     errors.extend(sections.errors);
 }
@@ -69,6 +72,18 @@ impl Sections<'_> {
             let Some(config) = self.read::<ListenerTlsConfig>(&here) else { continue };
             for (pointer, reason) in ListenerTls::build(&config, &certificates).err().into_iter().flatten() {
                 self.wrong(&format!("{here}{pointer}"), reason);
+            }
+        }
+    }
+
+    fn ext_auth(&mut self) {
+        let entries = self.tree.value.get("ext_auth").and_then(Value::as_object);
+        // One by one, so that an entry of the wrong shape does not hide the others.
+        for (name, entry) in entries.into_iter().flatten() {
+            let Ok(config) = ExtAuthConfig::deserialize(entry) else { continue };
+            let built = Authorisers::build(&[(name.clone(), config)].into(), None);
+            for (pointer, reason) in built.err().into_iter().flatten() {
+                self.wrong(&format!("/ext_auth{pointer}"), reason);
             }
         }
     }
@@ -157,16 +172,19 @@ impl Sections<'_> {
         }
     }
 
-    fn route(&mut self, here: &str, route: &Map<String, Value>) {
+    fn route(&mut self, here: &str, route: &Map<String, Value>, language: &Language) {
         self.addresses(here);
         if route.contains_key("cors") {
             self.cors(&format!("{here}/cors"));
         }
         self.security_headers(&format!("{here}/security_headers"));
-        if let Some(rules) = self.read::<Vec<AccessConfig>>(&format!("{here}/access"))
-            && let Err((at, key, reason)) = Access::build(&rules)
-        {
-            self.wrong(format!("{here}/access/{at}/{key}").trim_end_matches('/'), reason);
+        let rules = route.get("access").and_then(Value::as_array).into_iter().flatten().enumerate();
+        for (at, rule) in rules {
+            // One by one, so that a rule of the wrong shape does not hide the others.
+            let Ok(rule) = AccessConfig::deserialize(rule) else { continue };
+            for (_, key, reason) in Access::build(&[rule], language).err().into_iter().flatten() {
+                self.wrong(format!("{here}/access/{at}/{key}").trim_end_matches('/'), reason);
+            }
         }
         let matching = self.read::<MatchConfig>(&format!("{here}/match"));
         let Some(pattern) = matching.and_then(|matching| Pattern::parse(&matching).ok()) else { return };

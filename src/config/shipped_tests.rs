@@ -13,6 +13,7 @@ const SECRET: (&str, &str) = ("JWT_SECRET_KEY", "unit-tests-0123456789-012345678
 /// The least that the sections of the reference need: what they require and have no default for.
 const LEAST: &str = "\
 auth: { jwt: { algorithm: HS256, secret: \"${JWT_SECRET_KEY}\" } }
+ext_auth: { example: { url: \"http://policy:9000/check\" } }
 services: { example: { endpoints: [\"http://example:8080\"] } }
 routes: [{ id: example, match: { path: /example/* }, service: example }]
 ";

@@ -1,6 +1,9 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
-use reqwest::{Certificate, redirect::Policy};
+use reqwest::{
+    Certificate,
+    redirect::{Action, Attempt, Policy},
+};
 use std::{fmt, sync::Once, time::Duration};
 
 /// Redirects within one origin that are followed.
@@ -12,6 +15,17 @@ const IDLE: Duration = Duration::from_secs(4);
 /// Who asks. Cloning it is cheap and shares its connections, which belong to the runtime that made them.
 #[derive(Clone)]
 pub struct Client(reqwest::Client);
+
+/// Whose certificates count.
+#[derive(Clone, Copy, Debug)]
+pub enum Trust<'a> {
+    /// Those that the system trusts. Reading them takes a moment.
+    System,
+    /// These, in PEM.
+    These(&'a [u8]),
+    /// Nobody's: only plain addresses are asked, and the system need not have any.
+    Nobody,
+}
 
 /// An address that was checked when the file was read.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,21 +92,28 @@ impl Client {
     /// # Errors
     /// `ca` holds no certificate; or the system has none, and no `ca` is given.
     pub fn build(ca: Option<&[u8]>) -> Result<Self, String> {
+        Self::with(Policy::custom(within_origin), ca.map_or(Trust::System, Trust::These))
+    }
+
+    /// As [`Client::build`]; follows no redirect at all, because it is an answer for somebody else.
+    ///
+    /// # Errors
+    /// As [`Client::build`].
+    pub fn build_without_redirects(trust: Trust<'_>) -> Result<Self, String> {
+        Self::with(Policy::none(), trust)
+    }
+
+    fn with(redirects: Policy, trust: Trust<'_>) -> Result<Self, String> {
         use_provider();
         let builder = reqwest::Client::builder()
             .user_agent(concat!("edgeway/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::custom(|attempt| {
-                let origin =
-                    |url: &reqwest::Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port());
-                let first = attempt.previous().first().map(origin);
-                let stays = first.is_some_and(|first| first == origin(attempt.url()));
-                if stays && attempt.previous().len() <= MOST_REDIRECTS { attempt.follow() } else { attempt.stop() }
-            }))
+            .redirect(redirects)
             .no_proxy()
             .pool_idle_timeout(IDLE);
-        let builder = match ca {
-            None => builder,
-            Some(pem) => {
+        let builder = match trust {
+            Trust::System => builder,
+            Trust::Nobody => builder.tls_certs_only([]),
+            Trust::These(pem) => {
                 let found = Certificate::from_pem_bundle(pem).map_err(|_| "holds no certificate in PEM".to_owned())?;
                 if found.is_empty() {
                     return Err("holds no certificate in PEM".to_owned());
@@ -116,6 +137,13 @@ impl Client {
         };
         tokio::time::timeout(deadline, asked).await.unwrap_or(Err(NetError::Late))
     }
+}
+
+fn within_origin(attempt: Attempt<'_>) -> Action {
+    let origin = |url: &reqwest::Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port());
+    let first = attempt.previous().first().map(origin);
+    let stays = first.is_some_and(|first| first == origin(attempt.url()));
+    if stays && attempt.previous().len() <= MOST_REDIRECTS { attempt.follow() } else { attempt.stop() }
 }
 
 async fn whole(mut answer: reqwest::Response, largest: usize) -> Result<Bytes, NetError> {
@@ -213,3 +241,7 @@ impl fmt::Debug for Client {
         f.write_str("Client")
     }
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -5,4 +5,4 @@
 
 mod client;
 
-pub use client::{Answer, Ask, Client, NetError, Url};
+pub use client::{Answer, Ask, Client, NetError, Trust, Url};

@@ -1,10 +1,11 @@
 //! Every question asked before a request may go upstream, in the order that safety asks for.
 
-use super::{Rejection, strict::is_websocket};
+use super::{Rejection, client::Client, permission::Matched, strict::is_websocket};
 use crate::{
     addresses::{Addresses, Verdict as AddressVerdict},
     auth::{Credentials, Identity},
     cors,
+    ext_auth::Allowed,
     limits::{self, Asker, Limit, Refused},
     own::{Page, Pages},
     routing::{EncodedSlash, Found, Target, TargetError},
@@ -20,6 +21,8 @@ use std::{net::IpAddr, sync::Arc};
 pub(super) struct Admission {
     pub(super) route: Option<RouteIndex>,
     pub(super) identity: Option<Arc<Identity>>,
+    /// What the service is told by whoever was asked besides.
+    pub(super) told: Option<Allowed>,
     /// What the strictest limit says, also when it lets the request pass.
     pub(super) limit: Option<limits::Headers>,
     /// The code of the first refusal that only `mode: observe` let pass.
@@ -40,10 +43,8 @@ pub(super) enum Verdict {
 /// Who is connected, as far as the connection tells.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer<'r> {
-    /// The caller's address.
-    pub(super) address: IpAddr,
-    /// Whether a trusted proxy speaks for the caller.
-    pub(super) trusted: bool,
+    /// From where, through which proxies.
+    pub(super) client: &'r Client,
     /// What the handshake has proven.
     pub(super) certificate: Option<&'r ClientCertificate>,
 }
@@ -68,23 +69,39 @@ pub(super) async fn admit(
     }
     let (index, route) = find(snapshot, target, &head.headers, found)?;
     found.route = Some(index);
-    check_address(route.addresses.as_ref(), peer.address, found)?;
+    check_address(route.addresses.as_ref(), peer.client.address, found)?;
     if target.has_encoded_slash() {
         *target = slashes(snapshot, head, target, index, route)?;
     }
 
-    identify(snapshot, route, head, peer, target.query(), found).await?;
-    route.access.check(target.method(), found.identity.as_deref())?;
-    check_length(&head.headers, route.max_body)?;
-    if route.revoke_token {
-        revoke(snapshot, found);
-    }
-
+    let matched = Matched { snapshot, route, target, headers: &head.headers, client: peer.client };
+    permit(&matched, head, peer, found).await?;
     match &route.action {
         Action::Forward(service) => Ok(Verdict::Forward(*service)),
         Action::Redirect(redirect) => Ok(Verdict::Answer(redirect.reply(target))),
         Action::Respond(reply) => Ok(Verdict::Answer(reply.clone())),
     }
+}
+
+/// Whether this caller may do this.
+async fn permit(
+    matched: &Matched<'_>,
+    head: &RequestHeader,
+    peer: Peer<'_>,
+    found: &mut Admission,
+) -> Result<(), Rejection> {
+    let Matched { snapshot, route, target, .. } = *matched;
+    identify(snapshot, route, head, peer, target.query(), found).await?;
+    matched.check_access(found)?;
+    check_length(&head.headers, route.max_body)?;
+    if let Some(authoriser) = &route.ext_auth {
+        // Boxed: requests that ask nobody should not carry its state along.
+        Box::pin(matched.ask(authoriser, found)).await?;
+    }
+    if route.revoke_token {
+        revoke(snapshot, found);
+    }
+    Ok(())
 }
 
 /// Who calls, beside what the token says.
@@ -118,8 +135,9 @@ async fn identify(
     found: &mut Admission,
 ) -> Result<(), Rejection> {
     let (headers, websocket) = (&head.headers, is_websocket(head));
-    let caller = Caller { client: peer.address, headers, route: route.id.as_str() };
-    let credentials = Credentials { headers, query, websocket, trusted: peer.trusted, certificate: peer.certificate };
+    let caller = Caller { client: peer.client.address, headers, route: route.id.as_str() };
+    let credentials =
+        Credentials { headers, query, websocket, trusted: peer.client.trusted, certificate: peer.certificate };
     // Before auth: a flood of bad tokens must not cost a signature check each.
     limit(snapshot, &route.limits.before, caller, false, found).await?;
     let outcome = snapshot.auth.authenticate(route.auth, &credentials).await;

@@ -88,12 +88,10 @@ impl ProxyHttp for Gateway {
             Ok(target) => target,
             Err(error) => return reply::refuse(session, ctx, error.into()).await,
         };
-        let peer = Peer {
-            address: ctx.client.address,
-            trusted: ctx.client.trusted,
-            certificate: client_certificate(session).map(|certificate| &**certificate),
-        };
-        let verdict = admission::admit(&ctx.snapshot, session.req_header(), &mut target, peer, &mut ctx.found).await;
+        let ctx: &mut RequestCtx = ctx;
+        let certificate = client_certificate(session).map(|certificate| &**certificate);
+        let (head, peer) = (session.req_header(), Peer { client: &ctx.client, certificate });
+        let verdict = admission::admit(&ctx.snapshot, head, &mut target, peer, &mut ctx.found).await;
         // What is matched is what is forwarded and logged.
         target.write_back(session.req_header_mut());
         match verdict {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     auth::{Authenticator, Identity, Protected},
     cors::CORS_HEADERS,
+    ext_auth::{Allowed, Authoriser},
     limits,
     security_headers::Transport,
 };
@@ -48,6 +49,9 @@ const REVEALING: [HeaderName; 2] = [header::SERVER, HeaderName::from_static("x-p
 /// What the service is told.
 pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     speak_for(request, ctx.found.identity.as_deref(), ctx.snapshot.auth.protected(), ctx.client.word())?;
+    if let Some(authoriser) = ctx.route().and_then(|route| route.ext_auth.as_deref()) {
+        say_for(request, authoriser, ctx.found.told.as_ref())?;
+    }
     forwarded(request, ctx)?;
     request.insert_header(REQUEST_ID.as_str(), ctx.id.header())?;
     if let Some(host) = ctx.upstream_host() {
@@ -89,17 +93,32 @@ pub fn speak_for(
     protected: &Protected,
     word: Word,
 ) -> Result<()> {
-    let refused = |name: &HeaderName| {
-        // No proxy writes underscores; whoever does means to be mistaken for one.
-        let believed = word == Word::Counts && !name.as_str().contains('_');
-        protected.is_protected(name) || (!believed && is_word_of_a_proxy(name.as_str()))
-    };
-    let found: Vec<HeaderName> = request.headers.keys().filter(|name| refused(name)).cloned().collect();
+    let refused = |name: &&HeaderName| !is_believed(name, protected, word);
+    let found: Vec<HeaderName> = request.headers.keys().filter(refused).cloned().collect();
     for name in &found {
         request.remove_header(name);
     }
     let headers = identity.map_or(&[][..], Identity::headers);
     headers.iter().try_for_each(|(name, value)| request.insert_header(name.clone(), value.clone()))
+}
+
+/// Put what an authoriser says in place of what the caller says, whether it says anything or not.
+fn say_for(request: &mut RequestHeader, authoriser: &Authoriser, told: Option<&Allowed>) -> Result<()> {
+    let found: Vec<HeaderName> = request.headers.keys().filter(|name| authoriser.owns(name)).cloned().collect();
+    for name in &found {
+        request.remove_header(name);
+    }
+    for (name, value) in told.into_iter().flat_map(|told| told.iter()) {
+        request.append_header(name.clone(), value.clone())?;
+    }
+    Ok(())
+}
+
+/// Whether a header of this name may be the caller's: neither the gateway's own word nor, of a stranger, a proxy's.
+pub(super) fn is_believed(name: &HeaderName, protected: &Protected, word: Word) -> bool {
+    // No proxy writes underscores; whoever does means to be mistaken for one.
+    let proxy = word == Word::Counts && !name.as_str().contains('_');
+    !protected.is_protected(name) && (proxy || !is_word_of_a_proxy(name.as_str()))
 }
 
 fn is_word_of_a_proxy(name: &str) -> bool {

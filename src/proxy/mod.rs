@@ -2,7 +2,7 @@
 //!
 //! [`Gateway`] is pingora's phases, `admission` the questions before a request may go upstream, `RequestCtx` what is
 //! known so far, `attempt` one try against one endpoint, `waiting` how long it may take, `outcome` what becomes of it,
-//! `headers` what we add and take away, [`Rejection`] every way to say no.
+//! `permission` whether it may, `headers` what we add and take away, [`Rejection`] every way to say no.
 
 mod admission;
 mod answer;
@@ -14,6 +14,7 @@ mod gateway;
 mod headers;
 mod http2;
 mod outcome;
+mod permission;
 mod rejection;
 mod reply;
 mod strict;

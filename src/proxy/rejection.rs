@@ -5,6 +5,7 @@ use crate::{
     addresses::AddressDenied,
     auth::{AuthError, Forbidden, RouteAuth},
     connection::Malformed,
+    ext_auth::{Refused as NotAuthorised, Unavailable},
     limits::Refused,
     observability::RequestId,
     resilience::Overloaded,
@@ -56,6 +57,9 @@ pub enum Rejection {
     /// A token, and not enough.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    /// Somebody else says no, or nothing.
+    #[error(transparent)]
+    NotAuthorised(#[from] NotAuthorised),
     /// Called too often, or nobody could count.
     #[error(transparent)]
     Limited(#[from] Refused),
@@ -154,6 +158,8 @@ impl Rejection {
             Self::MethodNotAllowed(Vec::new()),
             Self::Limited(Refused::OverLimit(Duration::ZERO)),
             Self::Limited(Refused::Unavailable),
+            Self::NotAuthorised(NotAuthorised::Denied(Box::new(Reply::empty(StatusCode::FORBIDDEN)))),
+            Self::NotAuthorised(NotAuthorised::Unavailable(Unavailable::Resting)),
             Self::BodyTooLarge,
             Self::RequestTimeout,
             Self::NoEndpoint(NoEndpoint::Left),
@@ -165,12 +171,12 @@ impl Rejection {
             Self::UpstreamTimeout(TimeoutKind::Request),
             Self::ClientGone,
             Self::Internal,
-            Self::Forbidden(Forbidden::default()),
         ];
         let targets = TargetError::ALL.map(Self::BadTarget);
         let tokens = AuthError::ALL.map(|error| Self::Unauthenticated(error, RouteAuth::REQUIRED));
         let malformed = Malformed::ALL.map(Self::Malformed);
-        let all = plain.into_iter().chain(targets).chain(tokens).chain(malformed);
+        let rules = Forbidden::all().map(Self::Forbidden);
+        let all = plain.into_iter().chain(targets).chain(tokens).chain(malformed).chain(rules);
         all.map(|rejection| rejection.code_and_status()).collect()
     }
 
@@ -193,7 +199,9 @@ impl Rejection {
             Self::MethodNotAllowed(_) => ("method_not_allowed", 405),
             Self::Unauthenticated(error, _) if error.is_ours() => (error.code(), 503),
             Self::Unauthenticated(error, _) => (error.code(), 401),
-            Self::Forbidden(_) => ("forbidden", 403),
+            Self::Forbidden(error) => (error.code(), 403),
+            Self::NotAuthorised(NotAuthorised::Denied(reply)) => ("ext_auth_denied", reply.status.as_u16()),
+            Self::NotAuthorised(NotAuthorised::Unavailable(_)) => ("ext_auth_unavailable", 503),
             Self::Limited(Refused::OverLimit(_)) => ("rate_limited", 429),
             Self::Limited(Refused::Unavailable) => ("limiter_unavailable", 503),
             Self::BodyTooLarge => ("body_too_large", 413),
@@ -256,11 +264,12 @@ impl Rejection {
     }
 
     /// What the log line says beyond the code.
-    pub(super) fn reason(&self) -> Option<&'static str> {
+    pub(super) fn reason(&self) -> Option<&str> {
         match self {
             Self::UpstreamTimeout(kind) => Some(kind.reason()),
             Self::UpstreamTls(fault) => Some(fault.reason()),
             Self::Forbidden(error) => Some(error.reason()),
+            Self::NotAuthorised(NotAuthorised::Unavailable(why)) => Some(why.reason()),
             Self::Malformed(fault) => Some(fault.reason()),
             Self::Overloaded(why) => Some(why.reason()),
             Self::NoEndpoint(NoEndpoint::Free) => Some("every endpoint has as many requests as it may have"),
@@ -270,6 +279,9 @@ impl Rejection {
 
     /// The answer.
     pub(super) fn reply(&self, id: &RequestId) -> Reply {
+        if let Self::NotAuthorised(NotAuthorised::Denied(reply)) = self {
+            return (**reply).clone();
+        }
         let status = self.status();
         let problem = Problem {
             title: status.canonical_reason().unwrap_or("Client Closed Request"),

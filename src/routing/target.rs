@@ -117,6 +117,11 @@ impl Target {
         self.uri.path()
     }
 
+    /// Path, and query with its `?`.
+    pub fn path_and_query(&self) -> &str {
+        self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+    }
+
     /// What follows the `?`, as the caller sent it.
     pub fn query(&self) -> Option<&str> {
         self.uri.query()

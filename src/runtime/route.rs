@@ -1,9 +1,10 @@
 use super::{HeaderEdits, Redirect, ServiceIndex, listener::below_addresses, snapshot::Problem};
 use crate::{
     addresses::{AddressFiles, Addresses},
-    auth::{Access, RouteAuth},
+    auth::{Access, AccessError, Language, RouteAuth},
     config::{Config, HeadersConfig, RouteConfig},
     cors::Cors,
+    ext_auth::{Authoriser, Authorisers},
     limits::{Counters, Limit},
     observability::metrics::{Metrics, RouteMetrics},
     resilience::{RetryConfig, RetryPolicy, Timeouts},
@@ -29,6 +30,8 @@ pub struct Route {
     pub revoke_token: bool,
     /// Which roles, permissions and claims are needed.
     pub access: Access,
+    /// Who is asked besides.
+    pub ext_auth: Option<Arc<Authoriser>>,
     /// How often callers may call.
     pub limits: Limits,
     /// From which origins, where the route says so itself.
@@ -97,14 +100,14 @@ impl Route {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let action = keep(action(route, pattern, service), &mut problems);
-        let addresses = addresses(route, general, &mut problems);
-        let access = keep(access(route), &mut problems);
-        let limits = keep(limits(config, route, general), &mut problems);
+        let entrance = entrance(config, route, general, &mut problems);
+        let permission = permission(route, general, &mut problems);
         let cors = keep(own_cors(route), &mut problems);
         let rewrite = keep(rewrite(route, pattern), &mut problems);
         let headers = headers(route, &mut problems);
-        let parts = action.zip(access).zip(cors.zip(rewrite)).zip(headers).zip(limits.zip(addresses));
-        let ((((action, access), (cors, rewrite)), headers), (limits, addresses)) = parts.ok_or(problems)?;
+        let parts = action.zip(permission).zip(cors.zip(rewrite)).zip(headers).zip(entrance);
+        let ((((action, (access, ext_auth)), (cors, rewrite)), headers), (limits, addresses)) =
+            parts.ok_or(problems)?;
         let (request_headers, response_headers, security_headers) = headers;
         let (timeouts, retry) = waiting(config, route);
         Ok(Self {
@@ -114,6 +117,7 @@ impl Route {
             auth: config.auth.accepted(route.auth),
             revoke_token: route.revoke_token,
             access,
+            ext_auth,
             limits,
             cors,
             security_headers,
@@ -149,10 +153,16 @@ fn waiting(config: &Config, route: &RouteConfig) -> (Timeouts, RetryPolicy) {
     (Timeouts::resolve(&config.timeouts, &own, &route.timeouts), retry)
 }
 
-/// `None`: they cannot be compiled; `Some(None)`: none are given.
-fn addresses(route: &RouteConfig, general: &General<'_>, problems: &mut Vec<Problem>) -> Option<Option<Addresses>> {
-    let built = Addresses::build(&route.addresses, general.address_files);
-    built.map_err(|found| problems.extend(below_addresses(found))).ok()
+/// How often, and from where it may be called.
+fn entrance(
+    config: &Config,
+    route: &RouteConfig,
+    general: &General<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<(Limits, Option<Addresses>)> {
+    let limits = keep(limits(config, route, general), problems);
+    let addresses = Addresses::build(&route.addresses, general.address_files);
+    limits.zip(addresses.map_err(|found| problems.extend(below_addresses(found))).ok())
 }
 
 /// What is changed of requests and of answers, and what answers tell browsers besides.
@@ -172,13 +182,32 @@ fn own_security_headers(route: &RouteConfig) -> Result<Option<SecurityHeaders>, 
     own.map_err(|found| found.into_iter().map(below).collect())
 }
 
-fn access(route: &RouteConfig) -> Result<Access, Problem> {
+/// Which rules there are, and who is asked besides.
+fn permission(
+    route: &RouteConfig,
+    general: &General<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<(Access, Option<Arc<Authoriser>>)> {
+    let access = access(route, general.language).map_err(|found| problems.extend(found)).ok();
+    access.zip(keep(ext_auth(route, general.authorisers), problems))
+}
+
+fn access(route: &RouteConfig, language: &Language) -> Result<Access, Vec<Problem>> {
     let place = |index: usize, key: &str| format!("/access/{index}/{key}").trim_end_matches('/').to_owned();
-    Access::build(&route.access).map_err(|(index, key, reason)| (place(index, &key), reason))
+    let below = |errors: Vec<AccessError>| errors.into_iter().map(|(index, key, reason)| (place(index, &key), reason));
+    Access::build(&route.access, language).map_err(|errors| below(errors).collect())
+}
+
+fn ext_auth(route: &RouteConfig, all: &Authorisers) -> Result<Option<Arc<Authoriser>>, Problem> {
+    let unknown = |name: &String| ("/ext_auth".to_owned(), format!("ext_auth has nobody named {name:?}"));
+    let find = |name: &String| all.get(name).cloned().ok_or_else(|| unknown(name));
+    route.ext_auth.as_ref().map(find).transpose()
 }
 
 /// What all routes of a snapshot share.
 pub(super) struct General<'s> {
+    pub(super) language: &'s Language,
+    pub(super) authorisers: &'s Authorisers,
     pub(super) limit: Option<Arc<Limit>>,
     pub(super) counters: &'s Counters,
     pub(super) address_files: &'s AddressFiles,

@@ -2,14 +2,15 @@
 
 use super::{Process, Snapshot};
 use crate::{
+    ext_auth::Counts,
     observability::metrics::{
         CONTENT_TYPE, MetricFamily, Seen, exposition,
         names::{
             BAD_ADDRESS_FILES, BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_FAILURES, CONNECTIONS, CONNECTIONS_OPEN,
-            CONNECTIONS_REFUSED, DROPPED_LINES, FAILED_RELOADS, GENERATION, HANDSHAKE_FAILURES, IDLE_CLOSED,
-            IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS, MALFORMED,
-            REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS, REVOCATIONS_AGREED, REVOCATIONS_WAITING,
-            SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
+            CONNECTIONS_REFUSED, DROPPED_LINES, EXT_AUTH_REQUESTS, EXT_AUTH_WAIT, FAILED_RELOADS, GENERATION,
+            HANDSHAKE_FAILURES, IDLE_CLOSED, IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD, LIMIT_COUNTERS,
+            LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS, REVOCATIONS_AGREED,
+            REVOCATIONS_WAITING, SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
         },
         process_families, unix,
     },
@@ -81,6 +82,7 @@ impl Snapshot {
             tokens(self),
             keys(self),
             revocations(self),
+            ext_auth(self),
             configuration(self),
             gateway(process),
             connections(process),
@@ -126,6 +128,15 @@ fn revocations(snapshot: &Snapshot) -> Vec<MetricFamily> {
         REVOCATIONS_WAITING.one(report.waiting as f64),
         REVOCATIONS_AGREED.one(report.agreed as f64 / 1_000.0),
     ]
+}
+
+fn ext_auth(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let of = |(name, counts): (&str, &Counts)| {
+        let name = name.to_owned();
+        counts.outcomes().into_iter().map(move |(word, count)| ([name.clone(), word.to_owned()], count as f64))
+    };
+    let waited = snapshot.ext_auth.counts().map(|(name, counts)| ([name.to_owned()], counts.waited().as_secs_f64()));
+    vec![EXT_AUTH_REQUESTS.each(snapshot.ext_auth.counts().flat_map(of)), EXT_AUTH_WAIT.each(waited)]
 }
 
 fn configuration(snapshot: &Snapshot) -> Vec<MetricFamily> {

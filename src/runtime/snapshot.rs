@@ -3,9 +3,10 @@ use super::{
     route::{General, OwnCors},
 };
 use crate::{
-    auth::Authenticator,
+    auth::{Authenticator, Language},
     config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
     cors::Cors,
+    ext_auth::Authorisers,
     limits::Limit,
     observability::metrics::ServiceMetrics,
     own::{Pages, RouteDoc, ServiceState, State},
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// Checks callers.
     pub auth: Authenticator,
+    /// Who else is asked about requests.
+    pub ext_auth: Authorisers,
     /// The gateway's own pages.
     pub pages: Pages,
     /// Longest silence on a caller's connection within a request.
@@ -79,6 +82,7 @@ impl Snapshot {
             Some(parts) if problems.is_empty() => Ok(Self {
                 generation: previous.map_or(1, |old| old.generation + 1),
                 auth: parts.auth,
+                ext_auth: parts.ext_auth,
                 pages: pages(&loaded.config),
                 idle: parts.idle,
                 attempts: parts.services.iter().map(|service| process.metrics.service(&service.id)).collect(),
@@ -211,6 +215,7 @@ impl fmt::Debug for Snapshot {
 struct Parts {
     listeners: Vec<Listener>,
     auth: Authenticator,
+    ext_auth: Authorisers,
     cors: Option<Cors>,
     security_headers: SecurityHeaders,
     idle: Duration,
@@ -229,9 +234,7 @@ impl Parts {
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
         let listeners = listeners(config, process, problems);
-        let auth = Authenticator::build(&config.auth, previous.map(|old| &old.auth), &process.revocations);
-        let auth =
-            auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
+        let (auth, ext_auth) = callers(config, previous, process, problems);
         let cors = Cors::build(&config.cors);
         let cors = cors.map_err(|error| problems.push((format!("/cors/{}", error.key), error.reason))).ok();
         let below = |(pointer, reason): Problem| (format!("/security_headers{pointer}"), reason);
@@ -245,6 +248,8 @@ impl Parts {
             limit: general.unwrap_or_default(),
             counters: &process.limits,
             address_files: &process.address_files,
+            language: &Language::default(),
+            authorisers: &ext_auth,
             metrics: &process.metrics,
         };
         let (table, routes) = routes(config, &general, problems);
@@ -252,6 +257,7 @@ impl Parts {
         Some(Self {
             listeners,
             auth: auth?,
+            ext_auth,
             cors: cors?,
             security_headers: security_headers?,
             idle,
@@ -261,6 +267,21 @@ impl Parts {
             fallbacks,
         })
     }
+}
+
+/// Who checks callers, and who is asked about them besides.
+fn callers(
+    config: &Config,
+    previous: Option<&Pinned<Snapshot>>,
+    process: &Process,
+    problems: &mut Vec<Problem>,
+) -> (Option<Authenticator>, Authorisers) {
+    let auth = Authenticator::build(&config.auth, previous.map(|old| &old.auth), &process.revocations);
+    let auth =
+        auth.map_err(|errors| problems.extend(errors.into_iter().map(|error| (error.pointer, error.reason)))).ok();
+    let ext_auth = Authorisers::build(&config.ext_auth, previous.map(|old| &old.ext_auth));
+    let below = |(pointer, reason): Problem| (format!("/ext_auth{pointer}"), reason);
+    (auth, ext_auth.map_err(|errors| problems.extend(errors.into_iter().map(below))).unwrap_or_default())
 }
 
 fn listeners(config: &Config, process: &Process, problems: &mut Vec<Problem>) -> Vec<Listener> {

@@ -7,7 +7,6 @@
 //! redis: { host: redis, port: 6379, deadline: 50ms }
 //! ```
 
-mod breaker;
 mod config;
 mod line;
 mod list;
@@ -15,7 +14,6 @@ mod redis;
 mod waits;
 
 pub use self::redis::{Script, Store, StoreError};
-pub use breaker::Breaker;
 pub use config::RedisConfig;
 pub use list::{Entry, Heard, SharedList};
 pub use waits::Waits;

@@ -1,4 +1,5 @@
-use super::{Breaker, RedisConfig, Waits, line, line::Line};
+use super::{RedisConfig, Waits, line, line::Line};
+use crate::types::Breaker;
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
 use std::{
     fmt,
@@ -12,6 +13,12 @@ use thread_local::ThreadLocal;
 use tokio::time::timeout;
 
 pub use redis::Script;
+
+/// Failures in a row after which nobody asks for a while: with a deadline of 50 ms each.
+const FAILURES: u32 = 3;
+
+/// How long nobody asks; then one does.
+const REST: Duration = Duration::from_millis(500);
 
 /// The Redis that instances share.
 pub struct Store {
@@ -75,7 +82,7 @@ impl Store {
             address: format!("{}:{}", config.host, config.port),
             deadline: config.deadline.get(),
             lines: ThreadLocal::new(),
-            breaker: Breaker::default(),
+            breaker: Breaker::new(FAILURES, REST),
             waits: Waits::default(),
             failures: AtomicU64::new(0),
             told: Told { is_open: AtomicBool::new(false), begun: Instant::now(), second: AtomicU64::new(0) },

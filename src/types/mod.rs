@@ -1,5 +1,6 @@
 //! Small words every module speaks. Nothing here knows about the gateway.
 
+mod breaker;
 mod client_certificate;
 mod clock;
 mod count;
@@ -17,6 +18,7 @@ mod statuses;
 mod swap;
 mod task;
 
+pub use breaker::Breaker;
 pub use client_certificate::ClientCertificate;
 pub use clock::{Clock, Moment};
 pub use count::{Count, Tally};

@@ -16,6 +16,7 @@ mod support;
 mod access_log;
 mod addresses;
 mod admin;
+mod authorisation;
 mod bad_input;
 mod connections;
 mod consumers;

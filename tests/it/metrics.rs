@@ -373,7 +373,9 @@ fn the_page_and_a_scrape_name_the_same_metrics() {
     let shown = authority.issue("a", &Wanted::of("a", &["a.example"])).section();
     let second = format!("{{ address: \"127.0.0.1:0\", tls: {{ certificates: [{shown}] }} }}");
     let shared = format!("listeners: [{{ address: \"127.0.0.1:0\" }}, {second}]\n{shared}");
-    let sections = format!("{shared}{auth}services: {{ s: {{ endpoints: [{named:?}], {limited} }} }}\n{ROUTES}");
+    let policy = "ext_auth: { policy: { url: \"http://policy.test/\" } }\n";
+    let sections =
+        format!("{shared}{auth}{policy}services: {{ s: {{ endpoints: [{named:?}], {limited} }} }}\n{ROUTES}");
     let gateway = Gateway::start(&sections);
     assert_eq!(gateway.get("/x/1", &[]).status, 200);
     becomes(&gateway, &requests("GET", "all", "s", 200), 1.0);

@@ -24,7 +24,7 @@ pub use recorder::{Recorder, Seen};
 pub use redis::Redis;
 pub use relay::Relay;
 pub use token::{SECRET, bearer};
-pub use upstream::{Answer, Upstream};
+pub use upstream::{Answer, Request, Upstream};
 
 use std::{
     thread,

@@ -33,6 +33,20 @@ pub const TOKEN_CACHE_ENTRIES: Name = Name {
     labels: &[],
     help: "Verified tokens that are remembered.",
 };
+/// Questions to external authorisers.
+pub const EXT_AUTH_REQUESTS: Name = Name {
+    name: "edgeway_ext_auth_requests_total",
+    kind: Counter,
+    labels: &["ext_auth", "outcome"],
+    help: "Questions to external authorisers: outcome is allowed, denied, failed, resting or remembered.",
+};
+/// How long requests waited for them.
+pub const EXT_AUTH_WAIT: Name = Name {
+    name: "edgeway_ext_auth_wait_seconds_total",
+    kind: Counter,
+    labels: &["ext_auth"],
+    help: "How long requests waited for external authorisers, in vain too.",
+};
 
 /// Of each set of keys that is kept new.
 pub const KEYS: Name = Name {
@@ -83,6 +97,8 @@ pub(super) const IDENTITY: &[&Name] = &[
     &TOKEN_CACHE_HITS,
     &TOKEN_CACHE_MISSES,
     &TOKEN_CACHE_ENTRIES,
+    &EXT_AUTH_REQUESTS,
+    &EXT_AUTH_WAIT,
     &KEYS,
     &KEY_FETCHES,
     &KEYS_SEEN,

@@ -1,0 +1,114 @@
+//! May they: the rules of a route, and whoever is asked besides.
+
+use super::{
+    Rejection,
+    admission::Admission,
+    client::{Client, FORWARDED_HOST, FORWARDED_PROTO},
+    headers::is_believed,
+};
+use crate::{
+    auth::{Facts, Identity},
+    ext_auth::{Authoriser, Question, Refused},
+    routing::Target,
+    runtime::{Action, Route, Snapshot},
+    types::Mode,
+};
+use http::{HeaderMap, HeaderName};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A request that was matched, and where it comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Matched<'r> {
+    pub(super) snapshot: &'r Snapshot,
+    pub(super) route: &'r Route,
+    pub(super) target: &'r Target,
+    pub(super) headers: &'r HeaderMap,
+    pub(super) client: &'r Client,
+}
+
+impl Matched<'_> {
+    /// Whether the rules of the route let it pass.
+    pub(super) fn check_access(&self, found: &mut Admission) -> Result<(), Rejection> {
+        if self.route.access.is_empty() {
+            return Ok(());
+        }
+        let Self { snapshot, route, target, headers, client } = *self;
+        let protected = snapshot.auth.protected();
+        let is_hidden = |name: &HeaderName| !is_believed(name, protected, client.word());
+        let facts = Facts {
+            method: target.method(),
+            path: target.path(),
+            host: target.host(),
+            scheme: self.scheme(),
+            query: target.query(),
+            headers,
+            is_hidden: &is_hidden,
+            client: client.address,
+            route: route.id.as_str(),
+            service: self.service(),
+            now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        };
+        let identity: Option<&Identity> = found.identity.as_deref();
+        if let Some(observed) = route.access.check(identity, &facts)? {
+            found.observed.get_or_insert(observed.code());
+        }
+        Ok(())
+    }
+
+    /// Whether an authoriser lets it pass.
+    pub(super) async fn ask(&self, authoriser: &Authoriser, found: &mut Admission) -> Result<(), Rejection> {
+        if authoriser.mode() == Mode::Off {
+            return Ok(());
+        }
+        let question = self.question(authoriser, found.identity.as_deref());
+        match authoriser.ask(question).await {
+            Ok(told) => found.told = Some(told),
+            Err(refused) => {
+                let passes = matches!(refused, Refused::Unavailable(_)) && authoriser.passes_on_failure();
+                let rejection = Rejection::from(refused);
+                if authoriser.mode() == Mode::Enforce && !passes {
+                    return Err(rejection);
+                }
+                found.observed.get_or_insert(rejection.code());
+            }
+        }
+        Ok(())
+    }
+
+    fn question(&self, authoriser: &Authoriser, identity: Option<&Identity>) -> HeaderMap {
+        let Self { snapshot, target, headers, client, .. } = *self;
+        let is_believed = |name: &HeaderName| is_believed(name, snapshot.auth.protected(), client.word());
+        let whole = target.path_and_query();
+        // A token in the query is for the gateway alone.
+        let rest = target.query().and_then(|query| snapshot.auth.tokens().stripped_query(query));
+        let stripped = rest.map(|rest| format!("{}?{rest}", target.path()));
+        let said = headers.get(&FORWARDED_HOST).filter(|_| client.trusted);
+        authoriser.question(&Question {
+            method: target.method(),
+            uri: stripped.as_deref().unwrap_or(whole),
+            host: said.or(target.authority()),
+            scheme: self.scheme(),
+            chain: client.chain(headers).as_ref(),
+            headers,
+            is_believed: &is_believed,
+            identity: identity.map_or(&[][..], Identity::headers),
+        })
+    }
+
+    /// As the caller used it: what a trusted proxy says, and else ours.
+    pub(super) fn scheme(&self) -> &'static str {
+        let said = self.headers.get(&FORWARDED_PROTO).filter(|_| self.client.trusted);
+        match said {
+            Some(scheme) if scheme.as_bytes().eq_ignore_ascii_case(b"https") => "https",
+            Some(_) => "http",
+            None => self.client.scheme,
+        }
+    }
+
+    fn service(&self) -> Option<&str> {
+        match &self.route.action {
+            Action::Forward(index) => self.snapshot.service(*index).map(|service| service.id.as_str()),
+            _ => None,
+        }
+    }
+}
