@@ -3,6 +3,7 @@
 //! Two lifetimes, kept apart: a [`Snapshot`] is immutable and replaced whole by a reload; [`Process`] holds what is
 //! learned and counted, as long as the process lives. A request pins the snapshot it began with.
 
+mod fixed;
 mod headers;
 mod listener;
 mod live;

@@ -106,9 +106,8 @@ impl Route {
         let rewrite = keep(rewrite(route, pattern), &mut problems);
         let headers = headers(route, &mut problems);
         let parts = action.zip(permission).zip(cors.zip(rewrite)).zip(headers).zip(entrance);
-        let ((((action, (access, ext_auth)), (cors, rewrite)), headers), (limits, addresses)) =
-            parts.ok_or(problems)?;
-        let (request_headers, response_headers, security_headers) = headers;
+        let ((((action, (access, ext_auth)), (cors, rewrite)), headers), entrance) = parts.ok_or(problems)?;
+        let ((limits, addresses), (request_headers, response_headers, security_headers)) = (entrance, headers);
         let (timeouts, retry) = waiting(config, route);
         Ok(Self {
             id: route.id.clone(),

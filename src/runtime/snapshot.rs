@@ -1,5 +1,5 @@
 use super::{
-    Listener, Process, Route,
+    Listener, Process, Route, fixed,
     route::{General, OwnCors},
 };
 use crate::{
@@ -75,7 +75,7 @@ impl Snapshot {
         previous: Option<&Pinned<Snapshot>>,
         process: Arc<Process>,
     ) -> Result<Self, ConfigErrors> {
-        let mut problems = previous.map_or_else(Vec::new, |old| needs_restart(&old.config, &loaded.config));
+        let mut problems = previous.map_or_else(Vec::new, |old| fixed::changes(&old.config, &loaded.config));
         let parts = Parts::build(&loaded.config, previous, &process, &mut problems);
         process.metrics.forget_unused();
         match parts {
@@ -370,35 +370,4 @@ fn routes(
         }));
     });
     (table.ok(), routes)
-}
-
-/// Sockets, threads and folders are made once. Everything else may change under traffic.
-fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let addresses = |config: &Config| -> Vec<_> {
-        config
-            .listeners
-            .iter()
-            .map(|listener| (listener.address.clone(), listener.head_timeout, listener.h2c, listener.proxy_protocol))
-            .collect()
-    };
-    let mut check = |same: bool, pointer: &str| {
-        if !same {
-            problems.push((
-                pointer.to_owned(),
-                "cannot change while the gateway runs; restart it to change this".to_owned(),
-            ));
-        }
-    };
-    check(addresses(old) == addresses(new), "/listeners");
-    check(old.admin.address == new.admin.address, "/admin/address");
-    check(old.redis == new.redis, "/redis");
-    check(old.limits.expected_keys == new.limits.expected_keys, "/limits/expected_keys");
-    check(old.admin.enabled == new.admin.enabled, "/admin/enabled");
-    let (old, new) = (&old.server, &new.server);
-    check((old.threads, old.default_threads) == (new.threads, new.default_threads), "/server/threads");
-    check(old.run_dir == new.run_dir, "/server/run_dir");
-    check(old.upstream_idle_connections == new.upstream_idle_connections, "/server/upstream_idle_connections");
-    check((old.drain.pause, old.drain.deadline) == (new.drain.pause, new.drain.deadline), "/server/drain");
-    problems
 }
