@@ -183,7 +183,9 @@ fn forwarded(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     // A chain that ends before the gateway would be half the truth: it is continued or dropped.
     match ctx.listener().filter(|listener| listener.forwarded).and_then(|_| chain()) {
         Some(chain) => request.insert_header(FORWARDED.as_str(), chain)?,
-        None => _ = request.remove_header(&FORWARDED),
+        // What strangers say is gone already.
+        None if ctx.client.trusted => _ = request.remove_header(&FORWARDED),
+        None => (),
     }
     // After `speak_for`: what is there now came from a trusted proxy. One that tells the scheme and no port has another
     // port than the gateway.

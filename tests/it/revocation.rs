@@ -195,3 +195,18 @@ fn what_cannot_be_revoked_is_refused_with_a_reason() {
     assert_eq!(revoke(&off, &json!({ "jti": "a" })).status, 409);
     assert_eq!(off.get("/a", &[&bearer("admin")]).status, 200);
 }
+
+#[test]
+fn what_no_message_told_is_read_all_the_same() {
+    let (redis, upstream) = (Redis::start(), Upstream::echo());
+    let gateway = instance(&upstream, redis.port, "");
+    let (missed, other) = (token(&json!({ "jti": "missed" })), token(&json!({ "jti": "other" })));
+    passes(&gateway, &missed);
+    assert!(within_patience(|| gateway.metric("edgeway_revocations_last_read_timestamp_seconds") > Some(0.0)));
+    // As another instance would, but for the message, which is lost.
+    let until = ((now() + 600) * 1_000).to_string();
+    let _: i64 = redis.ask(&["ZADD", "edgeway:{revoked}:list", &until, "t:missed"]);
+    let _: String = redis.ask(&["SET", "edgeway:{revoked}:version", "1", "EX", "600"]);
+    assert!(stops(&gateway, &missed) < Duration::from_secs(1));
+    passes(&gateway, &other);
+}
