@@ -7,6 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::{
     fmt,
@@ -102,7 +103,17 @@ fn has(headers: &HeaderMap, token: &Secret) -> bool {
         return false;
     };
     let (scheme, sent) = value.split_once(' ').unwrap_or_default();
-    scheme.eq_ignore_ascii_case("bearer") && bool::from(sent.trim().as_bytes().ct_eq(token.expose().as_bytes()))
+    let is_right = |sent: &[u8]| bool::from(sent.ct_eq(token.expose().as_bytes()));
+    if scheme.eq_ignore_ascii_case("basic") {
+        // A browser asks for a name and a password: the token is the password, whatever the name.
+        let pair = STANDARD.decode(sent.trim()).unwrap_or_default();
+        return pair
+            .iter()
+            .position(|byte| *byte == b':')
+            .and_then(|colon| pair.get(colon + 1..))
+            .is_some_and(is_right);
+    }
+    scheme.eq_ignore_ascii_case("bearer") && is_right(sent.trim().as_bytes())
 }
 
 impl IntoResponse for Refusal {
@@ -119,7 +130,10 @@ impl IntoResponse for Refusal {
             Self::Token => {
                 let detail = "send the admin token: Authorization: Bearer …";
                 let mut response = problem(StatusCode::UNAUTHORIZED, "token_missing", detail);
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                let challenges = ["Bearer", "Basic realm=\"edgeway admin\", charset=\"UTF-8\""];
+                for challenge in challenges {
+                    response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+                }
                 response
             }
         }
@@ -180,6 +194,16 @@ mod tests {
         for wrong in ["Bearer the-tokem", "Bearer the-token2", "Bearer ", "Basic the-token", "the-token"] {
             let lines = ["host: 192.0.2.7", &format!("authorization: {wrong}")];
             check(false, Some("the-token"), "GET /api/v1/state", &lines, Err(Refusal::Token));
+        }
+        for (pair, outcome) in [
+            ("anybody:the-token", Ok(By::Token)),
+            (":the-token", Ok(By::Token)),
+            ("the-token", Err(Refusal::Token)),
+            ("the-token:", Err(Refusal::Token)),
+            ("a:the-token:", Err(Refusal::Token)),
+        ] {
+            let lines = ["host: 192.0.2.7", &format!("authorization: Basic {}", STANDARD.encode(pair))];
+            check(false, Some("the-token"), "GET /api/v1/state", &lines, outcome);
         }
         let twice = [right[0], right[1], right[1]];
         check(false, Some("the-token"), "GET /api/v1/state", &twice, Err(Refusal::Token));

@@ -16,7 +16,6 @@
 
 mod access;
 mod alb;
-mod asked;
 mod authenticator;
 mod basic;
 mod config;
@@ -38,8 +37,8 @@ mod revocation;
 mod source;
 mod token;
 
+pub use crate::types::{AuthMethod as Method, RouteAuth};
 pub use access::{Access, AccessError, Forbidden};
-pub use asked::{Method, RouteAuth};
 pub use authenticator::Authenticator;
 pub use basic::hash_password;
 pub use config::{

@@ -22,6 +22,7 @@ pub(super) fn check(tree: &Tree) -> Vec<ConfigError> {
     checker.services();
     checker.authorisers();
     checker.routes();
+    checker.own();
     checker.times();
     super::keys::check(tree, &mut checker.errors);
     super::reach::check(tree, &mut checker.errors);
@@ -180,6 +181,22 @@ impl<'t> Checker<'t> {
             })
         };
         there(section_of(method)) || method == Method::Jwt && there("issuers")
+    }
+
+    fn own(&mut self) {
+        let asked = self.tree.value.pointer("/own/auth").cloned();
+        let Some(auth) = asked.and_then(|auth| serde_json::from_value::<RouteAuth>(auth).ok()) else { return };
+        let missing: Vec<Method> = auth.named().filter(|method| !self.offers(*method)).collect();
+        for method in missing {
+            let (word, section) = (method.word(), section_of(method));
+            self.wrong("/own/auth", format!("{word} needs auth.{section}, which is not there; add it"));
+        }
+        if !auth.is_public() && !Method::ALL.into_iter().any(|method| self.offers(method)) {
+            self.wrong(
+                "/own/auth",
+                "needs somebody, and nothing in auth says who it is; add auth.basic, or write public",
+            );
+        }
     }
 
     fn times(&mut self) {

@@ -1,3 +1,4 @@
+use crate::types::RouteAuth;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct OwnConfig {
     /// Whether `/docs`, `/redoc` and `/openapi.json` are served. They tell everybody which routes there are. Default: true.
     pub docs: bool,
+    /// Who may see `/docs`, `/redoc`, `/openapi.json` and `/metrics`: as `auth` of a route. `/` and `/health` are everybody's.
+    /// Default: public.
+    pub auth: RouteAuth,
     /// Whether `/metrics` is served here too, where a balancer publishes it; the admin listener always has it.
     /// Default: false.
     pub metrics: bool,
@@ -14,6 +18,6 @@ pub struct OwnConfig {
 
 impl Default for OwnConfig {
     fn default() -> Self {
-        Self { docs: true, metrics: false }
+        Self { docs: true, auth: RouteAuth::PUBLIC, metrics: false }
     }
 }

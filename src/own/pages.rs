@@ -75,6 +75,11 @@ impl Pages {
         }
     }
 
+    /// Whether the page at `path` tells about the inside: what `own.auth` guards.
+    pub fn is_inside(path: &str) -> bool {
+        Self::shadowed_by(path).is_some_and(|page| page != "/" && !page.starts_with("/health"))
+    }
+
     /// The page that `path` belongs to, if any: no route may take it, nor get it where there is nothing to answer.
     pub fn shadowed_by(path: &str) -> Option<&'static str> {
         let below = |tree: &&str| path.strip_prefix(*tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

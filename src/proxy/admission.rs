@@ -61,6 +61,9 @@ pub(super) async fn admit(
     if asked.is_none()
         && let Some(page) = own_page(snapshot, target, &head.headers)
     {
+        if Pages::is_inside(target.path()) && !snapshot.own_auth.is_public() {
+            Box::pin(see_inside(snapshot, head, peer, target.query(), found)).await?;
+        }
         return page;
     }
     // A preflight speaks for another method, and carries no credentials: it is answered before auth.
@@ -81,6 +84,24 @@ pub(super) async fn admit(
         Action::Redirect(redirect) => Ok(Verdict::Answer(redirect.reply(target))),
         Action::Respond(reply) => Ok(Verdict::Answer(reply.clone())),
     }
+}
+
+/// Whether this caller may see a page about the inside.
+async fn see_inside(
+    snapshot: &Snapshot,
+    head: &RequestHeader,
+    peer: Peer<'_>,
+    query: Option<&str>,
+    found: &mut Admission,
+) -> Result<(), Rejection> {
+    let outcome = snapshot.auth.authenticate(snapshot.own_auth, &credentials(head, peer, query)).await;
+    found.identity = outcome.map_err(|error| Rejection::Unauthenticated(error, snapshot.own_auth))?;
+    Ok(())
+}
+
+fn credentials<'r>(head: &'r RequestHeader, peer: Peer<'r>, query: Option<&'r str>) -> Credentials<'r> {
+    let (trusted, certificate) = (peer.client.trusted, peer.certificate);
+    Credentials { headers: &head.headers, query, websocket: is_websocket(head), trusted, certificate }
 }
 
 /// Whether this caller may do this.
@@ -134,13 +155,10 @@ async fn identify(
     query: Option<&str>,
     found: &mut Admission,
 ) -> Result<(), Rejection> {
-    let (headers, websocket) = (&head.headers, is_websocket(head));
-    let caller = Caller { client: peer.client.address, headers, route: route.id.as_str() };
-    let credentials =
-        Credentials { headers, query, websocket, trusted: peer.client.trusted, certificate: peer.certificate };
+    let caller = Caller { client: peer.client.address, headers: &head.headers, route: route.id.as_str() };
     // Before auth: a flood of bad tokens must not cost a signature check each.
     limit(snapshot, &route.limits.before, caller, false, found).await?;
-    let outcome = snapshot.auth.authenticate(route.auth, &credentials).await;
+    let outcome = snapshot.auth.authenticate(route.auth, &credentials(head, peer, query)).await;
     let refused = outcome.map(|identity| found.identity = identity).err();
     // Where nobody is known the address pays: who guesses tokens is soon over the limit.
     limit(snapshot, &route.limits.after, caller, refused.is_some(), found).await?;

@@ -3,7 +3,7 @@ use super::{
     route::{General, OwnCors},
 };
 use crate::{
-    auth::{Authenticator, Language},
+    auth::{Authenticator, Language, RouteAuth},
     config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
     cors::Cors,
     ext_auth::Authorisers,
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub ext_auth: Authorisers,
     /// The gateway's own pages.
     pub pages: Pages,
+    /// Who may see those about the inside.
+    pub own_auth: RouteAuth,
     /// Longest silence on a caller's connection within a request.
     pub idle: Duration,
     /// Where everything stands in the file.
@@ -84,6 +86,7 @@ impl Snapshot {
                 auth: parts.auth,
                 ext_auth: parts.ext_auth,
                 pages: pages(&loaded.config),
+                own_auth: loaded.config.auth.accepted(loaded.config.own.auth),
                 idle: parts.idle,
                 attempts: parts.services.iter().map(|service| process.metrics.service(&service.id)).collect(),
                 sources: loaded.sources.clone(),

@@ -266,3 +266,20 @@ fn a_browser_shows_redoc() {
     let gateway = gateway(&Upstream::echo());
     shows(&gateway, "/redoc", &["redoc-wrap", "id=\"tag/member/operation/get_member\"", "/api/members/{id}"]);
 }
+
+#[test]
+fn pages_about_the_inside_may_ask_who_comes() {
+    let gateway = Gateway::start(
+        "own: { metrics: true, auth: [api_key] }\n\
+         auth: { api_keys: { keys: [{ id: operator, sha256: 2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683 }] } }\n\
+         routes: [{ id: a, match: { path: /a }, respond: { body: a }, auth: public }]\n",
+    );
+    for page in ["/docs", "/redoc", "/openapi.json", "/metrics", "/docs/init.js"] {
+        assert_eq!(gateway.get(page, &[]).code(), "credentials_missing", "{page}");
+        assert_eq!(gateway.get(page, &["X-API-Key: wrong"]).code(), "api_key_invalid", "{page}");
+        assert_eq!(gateway.get(page, &["X-API-Key: key"]).status, 200, "{page}");
+    }
+    for page in ["/", "/health", "/health/ready", "/a"] {
+        assert_eq!(gateway.get(page, &[]).status, 200, "{page}");
+    }
+}

@@ -1,4 +1,4 @@
-//! `auth:` of a route.
+//! `auth:` of a route or a page.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// One way to say who one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Method {
+pub enum AuthMethod {
     /// A bearer token.
     Jwt = 1,
     /// `auth.api_keys`.
@@ -20,7 +20,7 @@ pub enum Method {
     Alb = 16,
 }
 
-impl Method {
+impl AuthMethod {
     /// Every one, in the order in which they are looked for.
     pub const ALL: [Self; 5] = [Self::Jwt, Self::ApiKey, Self::Basic, Self::Alb, Self::ClientCertificate];
 
@@ -75,26 +75,26 @@ impl RouteAuth {
     }
 
     /// Whether this way is accepted.
-    pub fn accepts(self, method: Method) -> bool {
+    pub fn accepts(self, method: AuthMethod) -> bool {
         self.methods & method as u8 != 0
     }
 
     /// The ways that it names itself; none where it takes all.
-    pub fn named(self) -> impl Iterator<Item = Method> {
-        Method::ALL.into_iter().filter(move |method| !self.all && self.accepts(*method))
+    pub fn named(self) -> impl Iterator<Item = AuthMethod> {
+        AuthMethod::ALL.into_iter().filter(move |method| !self.all && self.accepts(*method))
     }
 
     /// Of the ways that it takes, those that are `offered`. Whether it asks for somebody is not changed by that.
     #[must_use]
-    pub fn among(self, offered: impl Fn(Method) -> bool) -> Self {
-        let kept = Method::ALL.into_iter().filter(|method| self.accepts(*method) && offered(*method));
+    pub fn among(self, offered: impl Fn(AuthMethod) -> bool) -> Self {
+        let kept = AuthMethod::ALL.into_iter().filter(|method| self.accepts(*method) && offered(*method));
         Self { methods: kept.fold(0, |methods, method| methods | method as u8), ..self }
     }
 
     fn of(words: &[&str]) -> Option<Self> {
         let mut methods = 0;
         for word in words {
-            methods |= Method::ALL.into_iter().find(|method| method.word() == *word)? as u8;
+            methods |= AuthMethod::ALL.into_iter().find(|method| method.word() == *word)? as u8;
         }
         (methods != 0).then_some(Self { asks: Asks::Somebody, methods, all: false })
     }
@@ -130,7 +130,7 @@ impl Serialize for RouteAuth {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match Self::WORDS.iter().find(|(_, known)| known == self) {
             Some((word, _)) => serializer.serialize_str(word),
-            None => serializer.collect_seq(self.named().map(Method::word)),
+            None => serializer.collect_seq(self.named().map(AuthMethod::word)),
         }
     }
 }
@@ -141,7 +141,7 @@ impl JsonSchema for RouteAuth {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let methods: Vec<&str> = Method::ALL.map(Method::word).into();
+        let methods: Vec<&str> = AuthMethod::ALL.map(AuthMethod::word).into();
         let words: Vec<&str> = Self::WORDS.iter().map(|(word, _)| *word).chain(methods.iter().copied()).collect();
         json_schema!({
             "anyOf": [
@@ -167,7 +167,7 @@ mod tests {
             ("[api_key]", false, false),
         ] {
             let auth: RouteAuth = serde_yaml::from_str(text).unwrap();
-            assert_eq!((auth.accepts(Method::Jwt), auth.accepts(Method::Basic)), (jwt, basic), "{text}");
+            assert_eq!((auth.accepts(AuthMethod::Jwt), auth.accepts(AuthMethod::Basic)), (jwt, basic), "{text}");
             assert_eq!(auth.is_public(), text == "public");
             let again: RouteAuth = serde_yaml::from_str(&serde_yaml::to_string(&auth).unwrap()).unwrap();
             assert_eq!(again, auth, "{text}");
