@@ -5,7 +5,11 @@ use criterion::Criterion;
 use edgeway::auth::{Access, AccessConfig, Facts, Language};
 use http::{HeaderMap, Method, header};
 use serde_json::json;
-use std::{hint::black_box, path::PathBuf};
+use std::{
+    hint::black_box,
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 fn key(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(name)
@@ -50,7 +54,7 @@ fn rules(criterion: &mut Criterion) {
         client: [192, 0, 2, 7].into(),
         route: "members",
         service: Some("member"),
-        now: 1_800_000_000,
+        now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
     };
     let mut group = criterion.benchmark_group("access");
     for (name, rule) in [
