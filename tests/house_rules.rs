@@ -47,6 +47,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     (
         "config",
         &[
+            "files",
             "net",
             "routing",
             "addresses",
@@ -105,10 +106,22 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ),
     (
         "server",
-        &["addresses", "auth", "proxy", "connection", "admin", "runtime", "config", "observability", "upstream", "tls"],
+        &[
+            "addresses",
+            "auth",
+            "files",
+            "proxy",
+            "connection",
+            "admin",
+            "runtime",
+            "config",
+            "observability",
+            "upstream",
+            "tls",
+        ],
     ),
     ("demo", &[]),
-    ("cli", &["server", "demo", "runtime", "config", "auth", "observability"]),
+    ("cli", &["net", "server", "demo", "runtime", "config", "auth", "observability"]),
     ("main", &["cli"]),
 ];
 /// Lines of code of a file, its tests apart.

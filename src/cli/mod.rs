@@ -1,8 +1,11 @@
 //! The commands, one file each.
 
+mod ask;
 mod check;
 mod demo;
 mod hash;
+mod health;
+mod reload;
 mod run;
 mod schema;
 mod token;
@@ -58,6 +61,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Print a token that the configuration accepts, for tests
     Token(token::Arguments),
+    /// Read the configuration of the running gateway again, and wait for what comes of it
+    Reload(reload::Arguments),
+    /// Ask the running gateway whether it is ready: exit 0 or 1
+    Health(health::Arguments),
     /// Hash a password or an API key for the configuration, which never holds either
     Hash(hash::Arguments),
 }
@@ -95,18 +102,27 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match command {
-        Command::Run(arguments) => run::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Schema => schema::run(),
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Token(arguments) => token::run(&arguments),
-        Command::Hash(arguments) => hash::run(&arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
+        other => other.run().map(|()| ExitCode::SUCCESS),
     };
     // What was said before comes first.
     log::logger().flush();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+    outcome.unwrap_or_else(|error| fail(&error))
+}
+impl Command {
+    /// Those that are fine or fail.
+    fn run(self) -> Result<(), StartError> {
+        match self {
+            Self::Run(arguments) => run::run(&arguments),
+            Self::Check(arguments) => check::run(&arguments),
+            Self::Schema => schema::run(),
+            Self::Demo(arguments) => demo::run(&arguments),
+            Self::Token(arguments) => token::run(&arguments),
+            Self::Hash(arguments) => hash::run(&arguments),
+            // Their exit code says more.
+            Self::Reload(_) | Self::Health(_) => Ok(()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use super::{
     Config, ConfigError, ConfigErrors, SourceMap, check, environment::Environment, interpolate::Variables, keys, merge,
     policy, schema, source_map, tree::Tree,
 };
+use crate::files::Stamp;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 use std::{
@@ -46,6 +47,12 @@ impl Config {
             merge::absorb(&mut tree, more);
         }
         finish(tree)
+    }
+
+    /// What the files of [`Config::load`] are like now: two that differ tell of a change. `None`: not there.
+    pub fn stamps(path: &Path) -> Vec<(PathBuf, Option<Stamp>)> {
+        let all = files(path).unwrap_or_else(|_| vec![path.to_owned()]);
+        all.into_iter().map(|file| (file.clone(), Stamp::of(&file).ok())).collect()
     }
 
     /// Read and check the text of the variable `EDGEWAY_CONFIG`.

@@ -37,6 +37,8 @@ pub struct ServerConfig {
     pub upstream_idle_connections: usize,
     /// Accepted without effect, because pingora keeps one idle pool for all endpoints. Default: not set.
     pub upstream_idle_connections_per_host: Option<u32>,
+    /// Whether a change of the configuration file is a reload, once it has stood for a second. Default: true.
+    pub reload_on_change: bool,
     /// What happens between SIGTERM and the end.
     pub drain: DrainConfig,
 }
@@ -54,6 +56,7 @@ impl Default for ServerConfig {
             run_dir: "/run/edgeway".to_owned(),
             upstream_idle_connections: 100,
             upstream_idle_connections_per_host: None,
+            reload_on_change: true,
             drain: DrainConfig::default(),
         }
     }

@@ -13,6 +13,8 @@ use std::{
 pub struct State {
     /// Whether the process is about to end.
     pub leaving: bool,
+    /// Of the configuration that serves; counts reloads, from 1.
+    pub generation: u64,
     /// Each service by its name in the file.
     pub services: BTreeMap<String, ServiceState>,
 }
@@ -35,6 +37,8 @@ struct Health<'a> {
     gateway: &'a str,
     timestamp: String,
     services: BTreeMap<&'a str, Service>,
+    /// Beyond the contract, and last.
+    generation: u64,
 }
 
 #[derive(Serialize)]
@@ -55,7 +59,7 @@ pub(super) fn health(name: &str, state: &State, now: SystemTime) -> Reply {
         _ => "degraded",
     };
     let timestamp = humantime::format_rfc3339_seconds(now).to_string();
-    json(StatusCode::OK, &Health { status, gateway: name, timestamp, services })
+    json(StatusCode::OK, &Health { status, gateway: name, timestamp, services, generation: state.generation })
 }
 
 fn service(state: ServiceState) -> Service {
@@ -95,7 +99,7 @@ mod tests {
     #[track_caller]
     fn check(states: &[ServiceState], expected: &str) {
         let services = states.iter().enumerate().map(|(index, state)| (index.to_string(), *state)).collect();
-        let reply = health("G", &State { leaving: false, services }, SystemTime::UNIX_EPOCH);
+        let reply = health("G", &State { leaving: false, generation: 1, services }, SystemTime::UNIX_EPOCH);
         let value: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!((reply.status, value["status"].as_str()), (StatusCode::OK, Some(expected)), "{states:?}");
     }
@@ -116,10 +120,10 @@ mod tests {
             ("member".to_owned(), ServiceState::Unhealthy("connect")),
         ]);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_735_689_600);
-        let reply = health("TS Portal API Gateway", &State { leaving: false, services }, now);
+        let reply = health("TS Portal API Gateway", &State { leaving: false, generation: 1, services }, now);
         assert_eq!(
             reply.body,
-            r#"{"status":"degraded","gateway":"TS Portal API Gateway","timestamp":"2025-01-01T00:00:00Z","services":{"auth":{"status":"healthy","response_time":"15ms"},"member":{"status":"unhealthy","response_time":null,"error":"connect"}}}"#
+            r#"{"status":"degraded","gateway":"TS Portal API Gateway","timestamp":"2025-01-01T00:00:00Z","services":{"auth":{"status":"healthy","response_time":"15ms"},"member":{"status":"unhealthy","response_time":null,"error":"connect"}},"generation":1}"#
         );
     }
 }

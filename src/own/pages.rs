@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn each_page_answers_on_its_path() {
-        let state = || State { leaving: false, services: std::collections::BTreeMap::new() };
+        let state = || State { leaving: false, generation: 1, services: std::collections::BTreeMap::new() };
         for docs in [None, Some(Vec::new())] {
             let shown = docs.is_some();
             let pages = Pages::build("G", "1", docs);

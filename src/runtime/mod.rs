@@ -3,6 +3,7 @@
 //! Two lifetimes, kept apart: a [`Snapshot`] is immutable and replaced whole by a reload; [`Process`] holds what is
 //! learned and counted, as long as the process lives. A request pins the snapshot it began with.
 
+mod changes;
 mod fixed;
 mod headers;
 mod listener;
@@ -15,6 +16,7 @@ mod scrape;
 mod scrape_upstream;
 mod snapshot;
 
+pub use changes::changes;
 pub use headers::HeaderEdits;
 pub use listener::Listener;
 pub use live::Live;

@@ -1,17 +1,23 @@
 use crate::{
     auth,
     config::{Config, ConfigErrors, Loaded},
+    files::Stamp,
     observability::Logger,
-    runtime::{Live, ReloadAsked, ReloadError, Snapshot},
+    runtime::{Live, ReloadAsked, ReloadError, Snapshot, changes},
     upstream,
 };
 use async_trait::async_trait;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::{
     runtime::Handle,
     sync::{Mutex, Notify, mpsc::Receiver},
     task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
 };
 
 /// Where the configuration comes from.
@@ -39,6 +45,52 @@ impl Source {
     }
 }
 
+/// How often the file is looked at. What is reloaded looked the same at two of them, so that nobody's half of a file is.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the files of a source were like.
+type Stamps = Vec<(PathBuf, Option<Stamp>)>;
+
+/// The file that the configuration comes from, and what of it is known.
+struct WatchedSource {
+    path: Option<PathBuf>,
+    /// As it was read last.
+    taken: Stamps,
+    /// As it was at the last look.
+    seen: Stamps,
+}
+
+impl WatchedSource {
+    async fn of(source: &Source) -> Self {
+        let path = match source {
+            Source::Path(path) => Some(path.clone()),
+            Source::Environment | Source::Fixed(_) => None,
+        };
+        let mut file = Self { path, taken: Vec::new(), seen: Vec::new() };
+        file.taken().await;
+        file
+    }
+
+    /// It is being read.
+    async fn taken(&mut self) {
+        self.taken = self.stamps().await;
+    }
+
+    /// Whether it is another one than was read, and nobody is writing it any more.
+    async fn has_changed(&mut self) -> bool {
+        let now = self.stamps().await;
+        let stands = now == self.seen;
+        self.seen = now;
+        stands && self.seen != self.taken
+    }
+
+    /// Away from the thread that waits for signals: a file system may take its time.
+    async fn stamps(&self) -> Stamps {
+        let Some(path) = self.path.clone() else { return Vec::new() };
+        spawn_blocking(move || Config::stamps(&path)).await.unwrap_or_default()
+    }
+}
+
 /// Rereads the configuration on SIGHUP and for the admin listener, one after the other and away from the request
 /// threads. A bad file changes nothing.
 pub(super) struct Reload {
@@ -55,11 +107,18 @@ pub(super) struct Reload {
 impl BackgroundService for Reload {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let mut asked = self.asked.lock().await;
+        let mut file = WatchedSource::of(&self.source).await;
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = self.signalled.notified() => drop(self.reload().await),
+                () = self.signalled.notified() => drop(self.reload(&mut file).await),
                 // Whoever asked may be gone by then.
-                Some(asked) = asked.recv() => drop(asked.done.send(self.reload().await)),
+                Some(asked) = asked.recv() => drop(asked.done.send(self.reload(&mut file).await)),
+                _ = looks.tick() => if self.live.pin().config.server.reload_on_change && file.has_changed().await {
+                    log::info!("the configuration file has changed");
+                    drop(self.reload(&mut file).await);
+                },
                 _ = shutdown.changed() => break,
             }
         }
@@ -69,7 +128,10 @@ impl BackgroundService for Reload {
 }
 
 impl Reload {
-    async fn reload(&self) -> Result<u64, ReloadError> {
+    async fn reload(&self, file: &mut WatchedSource) -> Result<u64, ReloadError> {
+        // Before it is read: a change meanwhile is another one.
+        file.taken().await;
+        let before = self.live.pin().config.clone();
         let (source, live, logger) = (self.source.clone(), self.live.clone(), self.logger.clone());
         let outcome = spawn_blocking(move || {
             let loaded = source.load()?;
@@ -84,7 +146,11 @@ impl Reload {
         });
         let outcome = outcome.await.unwrap_or_else(|panic| Err(ReloadError::Internal(panic.to_string())));
         match &outcome {
-            Ok(generation) => log::info!("reloaded: generation {generation} serves"),
+            Ok(generation) => {
+                let after = self.live.pin().config.clone();
+                changes(&before, &after).iter().for_each(|line| log::info!("reload: {line}"));
+                log::info!("reloaded: generation {generation} serves");
+            }
             Err(error) => log::error!("reload refused, the running configuration stays:\n{error}"),
         }
         self.live.pin().process.reloads.ended(&outcome, SystemTime::now());

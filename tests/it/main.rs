@@ -40,6 +40,7 @@ mod outages;
 mod own;
 mod paths;
 mod proxy_protocol;
+mod reload;
 mod responses;
 mod revocation;
 mod routing;

@@ -305,10 +305,11 @@ fn whole(sections: &str, folder: &Path) -> String {
             text.push_str(&section);
         }
     };
-    add(
-        "server",
-        format!("server: {{ threads: 2, run_dir: {}/run, drain: {{ pause: 0s, deadline: 35s }} }}\n", folder.display()),
-    );
+    // Most tests reload when they mean to.
+    let watched = sections.contains("# watched");
+    let drain = "drain: { pause: 0s, deadline: 35s }";
+    let run_dir = folder.display();
+    add("server", format!("server: {{ threads: 2, run_dir: {run_dir}/run, reload_on_change: {watched}, {drain} }}\n"));
     add("listeners", "listeners: [{ address: \"127.0.0.1:0\" }]\n".to_owned());
     add("admin", "admin: { address: \"127.0.0.1:0\" }\n".to_owned());
     add("auth", format!("auth: {{ jwt: {{ algorithm: HS256, secret: {SECRET} }} }}\n"));
