@@ -51,6 +51,7 @@ fn rules(criterion: &mut Criterion) {
         query: Some("page=2"),
         headers: &headers,
         is_hidden: &|name| authenticator.protected().is_protected(name),
+        is_doubtful: &|_| false,
         client: [192, 0, 2, 7].into(),
         route: "members",
         service: Some("member"),

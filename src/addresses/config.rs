@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AddressesConfig {
-    /// Addresses and ranges that may call; where this or `allow_file` is given, nobody else may. Default: everybody.
-    pub allow: List<Network>,
+    /// Addresses and ranges that may call; where this or `allow_file` is given, nobody else may, and
+    /// an empty list is an error. Default: everybody.
+    pub allow: Option<List<Network>>,
     /// Addresses and ranges that may not call. Default: none.
     pub deny: List<Network>,
     /// File with more of `allow`: an address or a range on each line, `#` begins a comment. Looked at once a second. It

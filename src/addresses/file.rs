@@ -36,19 +36,23 @@ pub(super) enum Kind {
     Deny,
 }
 
+/// Of a file that could not be read to its end yet.
+const UNREAD: &str = "is being written; try again when it is whole";
+
+/// How often, and how far apart, a new file is looked at until it is whole.
+const SETTLING: u32 = 10;
+const SETTLE: Duration = Duration::from_millis(50);
+
 /// One file. Lists hold it, so that it is forgotten with the last of them.
 pub(super) struct AddressFile {
     path: PathBuf,
     kind: Kind,
     /// Of the last good content.
     ranges: Swap<Ranges>,
-    looked: Mutex<Looked>,
-}
-
-struct Looked {
-    watched: Watched,
+    /// Held while the file is read, as long as the file system likes.
+    watched: Mutex<Watched>,
     /// What is wrong with what stands there now.
-    problem: Option<String>,
+    problem: Mutex<Option<String>>,
 }
 
 impl AddressFiles {
@@ -59,6 +63,14 @@ impl AddressFiles {
         let file = file.clone();
         drop(known);
         file.look();
+        // Half of a new file would let in, or keep out, whoever stands in the other half.
+        for _ in 0..SETTLING {
+            if !file.is_unread() {
+                break;
+            }
+            std::thread::sleep(SETTLE);
+            file.look();
+        }
         file
     }
 
@@ -74,7 +86,8 @@ impl AddressFiles {
 
     /// How many cannot be taken as they stand, so that what stood there before still counts.
     pub fn problems(&self) -> usize {
-        self.0.lock().values().filter(|file| file.problem().is_some()).count()
+        let files: Vec<Arc<AddressFile>> = self.0.lock().values().cloned().collect();
+        files.iter().filter(|file| file.problem().is_some()).count()
     }
 
     fn look(&self) {
@@ -89,8 +102,13 @@ impl AddressFiles {
 
 impl AddressFile {
     fn new(path: &Path, kind: Kind) -> Self {
-        let looked = Looked { watched: Watched::new(path.to_owned()), problem: None };
-        Self { path: path.to_owned(), kind, ranges: Swap::new(Ranges::default()), looked: Mutex::new(looked) }
+        Self {
+            path: path.to_owned(),
+            kind,
+            ranges: Swap::new(Ranges::default()),
+            watched: Mutex::new(Watched::new(path.to_owned())),
+            problem: Mutex::new(Some(UNREAD.to_owned())),
+        }
     }
 
     /// The last good content.
@@ -100,20 +118,25 @@ impl AddressFile {
 
     /// What is wrong with what stands there.
     pub(super) fn problem(&self) -> Option<String> {
-        self.looked.lock().problem.clone()
+        self.problem.lock().clone()
+    }
+
+    fn is_unread(&self) -> bool {
+        self.problem.lock().as_deref() == Some(UNREAD)
     }
 
     /// `true`: something else stands there than at the last look, good or bad.
     fn look(&self) -> bool {
-        let mut looked = self.looked.lock();
-        let Some(text) = looked.watched.look() else { return false };
-        match text.and_then(|text| parse(&text, self.kind)) {
+        let mut watched = self.watched.lock();
+        let Some(text) = watched.look() else { return false };
+        let problem = match text.and_then(|text| parse(&text, self.kind)) {
             Ok(networks) => {
                 self.ranges.store(Ranges::new(networks));
-                looked.problem = None;
+                None
             }
-            Err(reason) => looked.problem = Some(reason),
-        }
+            Err(reason) => Some(reason),
+        };
+        *self.problem.lock() = problem;
         true
     }
 

@@ -48,8 +48,13 @@ impl Addresses {
             problems.extend(file.problem().map(|reason| (key, reason)));
             Some(file)
         };
-        let allow = Side::new(&config.allow, open("allow_file", Kind::Allow, &config.allow_file));
+        let named = config.allow.as_deref().unwrap_or_default();
+        let allow = Side::new(named, open("allow_file", Kind::Allow, &config.allow_file));
         let deny = Side::new(&config.deny, open("deny_file", Kind::Deny, &config.deny_file));
+        // A variable that is not set must not open what it was to close.
+        if config.allow.is_some() && allow.is_nothing() {
+            problems.push(("allow", "no address; write at least one, or take the key out".to_owned()));
+        }
         if !problems.is_empty() {
             return Err(problems);
         }

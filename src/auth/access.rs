@@ -197,6 +197,7 @@ mod tests {
             query: None,
             headers: &http::HeaderMap::new(),
             is_hidden: &|_| false,
+            is_doubtful: &|_| false,
             client: [192, 0, 2, 1].into(),
             route: "r",
             service: None,

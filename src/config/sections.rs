@@ -114,6 +114,11 @@ impl Sections<'_> {
 
     fn addresses(&mut self, here: &str) {
         let Some(config) = self.read::<AddressesConfig>(&format!("{here}/addresses")) else { return };
+        let allow = format!("{here}/addresses/allow");
+        if let Some(names) = self.tree.not_given.get(&allow).filter(|_| config.allow_file.is_none()) {
+            // Elsewhere that means the default, which is everybody here.
+            self.wrong(&allow, format!("{}, or take the key out", not_set(names)));
+        }
         for (key, reason) in Addresses::build(&config, &AddressFiles::default()).err().into_iter().flatten() {
             self.wrong(&format!("{here}/addresses/{key}"), reason);
         }

@@ -250,7 +250,11 @@ impl Authoriser {
         })?;
         let deadline = self.config.timeout.get();
         let ask = Ask { method: Method::GET, url: &self.url, headers, deadline, largest: LARGEST };
-        let answer = client.ask(ask).await.map_err(Unavailable::Net)?;
+        let (answer, fault) = client.ask_for_status(ask).await.map_err(Unavailable::Net)?;
+        // A denial stays one: whoever can make its body long or break off must not undo what the status says.
+        if let Some(fault) = fault.filter(|_| answer.status.is_success()) {
+            return Err(Unavailable::Net(fault));
+        }
         if answer.status.is_success() || answer.status.is_redirection() || answer.status.is_client_error() {
             Ok(answer)
         } else {

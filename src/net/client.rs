@@ -5,6 +5,7 @@ use reqwest::{
     redirect::{Action, Attempt, Policy},
 };
 use std::{fmt, sync::Once, time::Duration};
+use tokio::time::{Instant, timeout_at};
 
 /// Redirects within one origin that are followed.
 const MOST_REDIRECTS: usize = 3;
@@ -129,13 +130,23 @@ impl Client {
     /// # Errors
     /// There is none within the deadline and the size.
     pub async fn ask(&self, ask: Ask<'_>) -> Result<Answer, NetError> {
+        let (answer, fault) = self.ask_for_status(ask).await?;
+        fault.map_or(Ok(answer), Err)
+    }
+
+    /// Ask, where the status alone is an answer: what is wrong with the body, which is empty then, is told beside it.
+    ///
+    /// # Errors
+    /// There is not even a status within the deadline.
+    pub async fn ask_for_status(&self, ask: Ask<'_>) -> Result<(Answer, Option<NetError>), NetError> {
         let Ask { method, url, headers, deadline, largest } = ask;
-        let asked = async {
-            let answer = self.0.request(method, url.0.clone()).headers(headers).send().await.map_err(means)?;
-            let (status, headers) = (answer.status(), answer.headers().clone());
-            Ok(Answer { status, headers, body: whole(answer, largest).await? })
-        };
-        tokio::time::timeout(deadline, asked).await.unwrap_or(Err(NetError::Late))
+        let until = Instant::now() + deadline;
+        let sent = self.0.request(method, url.0.clone()).headers(headers).send();
+        let answer = timeout_at(until, sent).await.map_err(|_| NetError::Late)?.map_err(means)?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = timeout_at(until, whole(answer, largest)).await.unwrap_or(Err(NetError::Late));
+        let fault = body.as_ref().err().copied();
+        Ok((Answer { status, headers, body: body.unwrap_or_default() }, fault))
     }
 }
 

@@ -77,7 +77,8 @@ pub(super) async fn admit(
         *target = slashes(snapshot, head, target, index, route)?;
     }
 
-    let matched = Matched { snapshot, route, target, headers: &head.headers, client: peer.client };
+    let matched =
+        Matched { snapshot, route, target, headers: &head.headers, client: peer.client, websocket: is_websocket(head) };
     permit(&matched, head, peer, found).await?;
     match &route.action {
         Action::Forward(service) => Ok(Verdict::Forward(*service)),

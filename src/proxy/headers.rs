@@ -49,9 +49,6 @@ const REVEALING: [HeaderName; 2] = [header::SERVER, HeaderName::from_static("x-p
 /// What the service is told.
 pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     speak_for(request, ctx.found.identity.as_deref(), ctx.snapshot.auth.protected(), ctx.client.word())?;
-    if let Some(authoriser) = ctx.route().and_then(|route| route.ext_auth.as_deref()) {
-        say_for(request, authoriser, ctx.found.told.as_ref())?;
-    }
     forwarded(request, ctx)?;
     request.insert_header(REQUEST_ID.as_str(), ctx.id.header())?;
     if let Some(host) = ctx.upstream_host() {
@@ -66,6 +63,10 @@ pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Resu
     }
     if ctx.route().is_some_and(|route| !route.auth.is_public()) {
         strip(request, &ctx.snapshot.auth)?;
+    }
+    // After that: what the authoriser says in place of the caller's credentials is for the service.
+    if let Some(authoriser) = ctx.route().and_then(|route| route.ext_auth.as_deref()) {
+        say_for(request, authoriser, ctx.found.told.as_ref())?;
     }
     if let Some(route) = ctx.route() {
         route.request_headers.apply_to_request(request)?;

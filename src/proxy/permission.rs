@@ -13,7 +13,7 @@ use crate::{
     runtime::{Action, Route, Snapshot},
     types::Mode,
 };
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A request that was matched, and where it comes from.
@@ -24,6 +24,19 @@ pub(super) struct Matched<'r> {
     pub(super) target: &'r Target,
     pub(super) headers: &'r HeaderMap,
     pub(super) client: &'r Client,
+    /// Whether it asks for a WebSocket.
+    pub(super) websocket: bool,
+}
+
+/// Whether the service may see something else under this name than is seen here: a header that `Connection` takes away on
+/// the next hop, or one that CGI and its heirs cannot tell from another of the request.
+fn is_doubtful(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let lines = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    let mut nominated = lines.flat_map(|line| line.split(',')).map(str::trim);
+    let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    let same =
+        |other: &HeaderName| other != name && other.as_str().bytes().map(dashed).eq(name.as_str().bytes().map(dashed));
+    nominated.any(|one| one.eq_ignore_ascii_case(name.as_str())) || headers.keys().any(same)
 }
 
 impl Matched<'_> {
@@ -32,7 +45,7 @@ impl Matched<'_> {
         if self.route.access.is_empty() {
             return Ok(());
         }
-        let Self { snapshot, route, target, headers, client } = *self;
+        let Self { snapshot, route, target, headers, client, .. } = *self;
         let protected = snapshot.auth.protected();
         let is_hidden = |name: &HeaderName| !is_believed(name, protected, client.word());
         let facts = Facts {
@@ -43,6 +56,7 @@ impl Matched<'_> {
             query: target.query(),
             headers,
             is_hidden: &is_hidden,
+            is_doubtful: &|name| is_doubtful(headers, name),
             client: client.address,
             route: route.id.as_str(),
             service: self.service(),
@@ -77,10 +91,13 @@ impl Matched<'_> {
 
     fn question(&self, authoriser: &Authoriser, identity: Option<&Identity>) -> HeaderMap {
         let Self { snapshot, target, headers, client, .. } = *self;
-        let is_believed = |name: &HeaderName| is_believed(name, snapshot.auth.protected(), client.word());
+        let is_believed = |name: &HeaderName| {
+            is_believed(name, snapshot.auth.protected(), client.word()) && !is_doubtful(headers, name)
+        };
         let whole = target.path_and_query();
         // A token in the query is for the gateway alone.
-        let rest = target.query().and_then(|query| snapshot.auth.tokens().stripped_query(query));
+        let handshake = target.query().filter(|_| self.websocket);
+        let rest = handshake.and_then(|query| snapshot.auth.tokens().stripped_query(query));
         let stripped = rest.map(|rest| format!("{}?{rest}", target.path()));
         let said = headers.get(&FORWARDED_HOST).filter(|_| client.trusted);
         authoriser.question(&Question {

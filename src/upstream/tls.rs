@@ -50,7 +50,7 @@ impl UpstreamTls {
                 None
             }
         };
-        if config.server_name.as_deref().is_some_and(|name| ServerName::try_from(name).is_err()) {
+        if config.server_name.as_deref().is_some_and(is_no_name) {
             wrong("server_name", "not a name; write member.example, without a port".to_owned());
         }
         if !problems.is_empty() {
@@ -84,7 +84,7 @@ impl UpstreamTls {
         for (at, entry) in written.iter().enumerate().filter(|(_, entry)| entry.address.tls && !named) {
             let reason = if entry.address.fixed.is_some() {
                 "an address has no name that the certificate could have; add tls.server_name to the service"
-            } else if ServerName::try_from(&*entry.address.host).is_err() {
+            } else if is_no_name(&entry.address.host) {
                 "not a name that a certificate can have; add tls.server_name to the service"
             } else {
                 continue;
@@ -106,6 +106,12 @@ impl UpstreamTls {
         peer.group_key = self.group;
         peer
     }
+}
+
+/// pingora would ask for `a-b.example` where the name is `a_b.example`, and believe whoever has that.
+fn is_no_name(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default();
+    first.contains('_') || ServerName::try_from(name).is_err()
 }
 
 fn raw(chain: &[CertificateDer<'_>]) -> Vec<Vec<u8>> {

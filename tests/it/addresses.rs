@@ -257,3 +257,17 @@ fn a_reload_changes_lists_under_open_connections() {
         assert_eq!(found, (open, guarded), "{listener} {route}");
     }
 }
+
+#[test]
+fn a_list_that_a_variable_left_empty_is_an_error_and_no_open_door() {
+    use crate::support::{Outcome, edgeway};
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("edgeway.yaml");
+    let route = "match: { path: /a }, respond: { body: a }, auth: public";
+    for list in ["[]", "\"\"", "\",\"", "\"${NETWORKS:-}\"", "\"${ONE:-},${TWO:-}\""] {
+        fs::write(&file, format!("routes: [{{ id: a, {route}, addresses: {{ allow: {list} }} }}]\n")).unwrap();
+        let checked: Outcome = edgeway(folder.path()).args(["check", "--config"]).arg(&file).output().unwrap().into();
+        assert_eq!(checked.code, Some(78), "{list}: {}", checked.stderr);
+        assert!(checked.stderr.contains("routes[0].addresses.allow"), "{list}: {}", checked.stderr);
+    }
+}

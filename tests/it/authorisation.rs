@@ -228,7 +228,7 @@ fn without_an_answer_nobody_passes() {
         "/open/cut" => Answer::RawThenClose("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".to_owned()),
         "/open/nonsense" => Answer::RawThenClose("nonsense\r\n\r\n".to_owned()),
         "/open/500" => raw("500 Internal Server Error", "", "secret trace"),
-        "/open/huge" => raw("403 Forbidden", "", &huge),
+        "/open/huge" => raw("200 OK", "", &huge),
         _ => raw("200 OK", "", ""),
     };
     let (policy, upstream) = (Upstream::start(answer), Upstream::echo());
@@ -504,4 +504,30 @@ fn an_authoriser_behind_tls_is_trusted_by_its_authority_alone() {
     fs::write(&file, secret_policy().0).unwrap();
     assert!(gateway.reload());
     assert_eq!(gateway.get("/open/1", &[]).status, 503);
+}
+
+#[test]
+fn a_denial_stays_one_however_long_it_is() {
+    let upstream = Upstream::echo();
+    let policy = Upstream::start(|_| raw("403 Forbidden", "", &"x".repeat(100_000)));
+    let gateway = Gateway::start(&guarded(&policy.url(), "on_failure: allow", &upstream));
+    let refused = gateway.get("/x/1", &[&bearer("user")]);
+    assert_eq!((refused.status, refused.body.as_str()), (403, ""), "the status says it, the body is too long");
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
+fn a_header_that_the_service_may_read_differently_decides_nothing() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::start(&format!(
+        "services: {{ s: {{ endpoints: [{:?}], health: {{ probe: off }} }} }}\n\
+         routes: [{{ id: x, match: {{ path: /x/* }}, service: s, access: [{{ allow_if: 'request.headers[\"x-mode\"] == \"readonly\"' }}] }}]\n",
+        upstream.url()
+    ));
+    let user = bearer("user");
+    assert_eq!(gateway.get("/x/1", &[&user, "X-Mode: readonly"]).status, 200);
+    for more in ["Connection: x-mode", "Connection: keep-alive, X-Mode", "X_Mode: write"] {
+        let refused = gateway.get("/x/1", &[&user, "X-Mode: readonly", more]);
+        assert_eq!((refused.status, refused.code().as_str()), (403, "expression_denied"), "{more}");
+    }
 }

@@ -160,6 +160,10 @@ impl Checker {
     /// `all`, `exists`, `exists_one`, `map` and `filter`, as the parser has written them out.
     fn each(&mut self, part: &IdedExpr, each: &ComprehensionExpr) -> Outcome {
         let range = self.kind_of(&each.iter_range)?;
+        if matches!(each.iter_range.expr, Expr::Comprehension(_)) {
+            let reason = "one map or filter behind another multiplies the work; write one with both conditions";
+            return Err(fault(part, reason));
+        }
         let entry = match range {
             Kind::List(entries) if *entries == Kind::Nothing => Kind::Any,
             Kind::List(entries) => *entries,

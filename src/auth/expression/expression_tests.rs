@@ -21,6 +21,7 @@ fn ask(text: &str, claims: &Json) -> Result<(), Denied> {
         query: Some("mine=1&twice=a&twice=b&name=%ED%99%8D"),
         headers: &headers,
         is_hidden: &|name| name == "x-user-role",
+        is_doubtful: &|name| name == "x-doubtful",
         client: [192, 0, 2, 9].into(),
         route: "members",
         service: Some("member"),
@@ -88,7 +89,7 @@ fn conditions_hold_or_do_not() {
         ("claims.groups.filter(group, group.startsWith(\"/staff\")).size() == 1", Ok(())),
         ("claims.numbers.map(one, one * 2) == [2, 4, 6]", Ok(())),
         ("claims.numbers.exists_one(one, one > 2)", Ok(())),
-        ("claims.numbers.map(one, one > 1, one + 1).exists(one, one == 4)", Ok(())),
+        ("claims.numbers.exists(one, one > 1 && one + 1 == 4)", Ok(())),
         ("claims.empty.all(one, one == 1) && !claims.empty.exists(one, one == 1)", Ok(())),
         ("claims.realm.exists(key, key == \"roles\")", Ok(())),
         ("claims.tenant.exists(one, one == \"n\")", Err(Denied::Kind)),
@@ -184,6 +185,10 @@ fn what_can_never_be_meant_is_an_error_with_its_place() {
         (
             "claims.a.map(x, claims.b.map(y, claims.c.map(z, z)))[0] == 1",
             "at column 29: all, exists, map and filter inside each other multiply the work; write them side by side",
+        ),
+        (
+            "claims.a.filter(x, x > 1).exists(x, x == 4)",
+            "at column 33: one map or filter behind another multiplies the work; write one with both conditions",
         ),
         ("claims.a.all(now, now == 1)", "at column 13: \"now\" means something else already; choose another name"),
         ("request.headers.all(x, true)", "at column 20: not to be gone through: the headers; only lists and maps are"),

@@ -46,6 +46,8 @@ pub struct Facts<'r> {
     pub headers: &'r HeaderMap,
     /// Names whose values are nobody's word: for a rule they are not there.
     pub is_hidden: &'r (dyn Fn(&HeaderName) -> bool + Sync),
+    /// Whether the service may read a header of this name differently, or not at all: then nothing can be said about it.
+    pub is_doubtful: &'r (dyn Fn(&HeaderName) -> bool + Sync),
     /// Where the caller is.
     pub client: IpAddr,
     /// The route's name.
@@ -134,6 +136,9 @@ impl<'r> View<'r> {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return Ok(None) };
         if (self.facts.is_hidden)(&name) {
             return Ok(None);
+        }
+        if (self.facts.is_doubtful)(&name) {
+            return Err(ExecutionError::function_error(UNREADABLE, "spelled in two ways, or taken away"));
         }
         let mut lines = self.facts.headers.get_all(&name).iter().map(|value| str::from_utf8(value.as_bytes()));
         let unreadable = |_| ExecutionError::function_error(UNREADABLE, "no UTF-8");
