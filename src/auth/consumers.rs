@@ -180,10 +180,15 @@ impl Rule {
     }
 }
 
+/// Of a host: neither `eve@x` nor `https://x`.
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 /// `*.internal` fits one label more, as in certificates (RFC 6125 section 6.4.3).
 fn is_named(name: &str, wanted: &str) -> bool {
     match wanted.strip_prefix("*.") {
-        Some(suffix) => name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == suffix),
+        Some(suffix) => name.split_once('.').is_some_and(|(label, rest)| is_label(label) && rest == suffix),
         None => name == wanted,
     }
 }
@@ -229,6 +234,7 @@ mod tests {
             (certificate(Some("c"), &["internal"], 5), "none"),
             (certificate(Some("c"), &[".internal"], 6), "an empty one"),
             (certificate(None, &["x.internal"], 7), "no common name"),
+            (certificate(Some("c"), &["eve@x.internal", "https://x.internal"], 9), "no host"),
             (certificate(Some("c"), &[], 8), "nothing that fits"),
         ] {
             assert_eq!(who(&nobody), Err(AuthError::Certificate), "{hash}");

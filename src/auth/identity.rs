@@ -1,4 +1,4 @@
-use super::{ClaimsConfig, consumers_config::ConsumerConfig, jwt::Claims};
+use super::{ClaimsConfig, consumers_config::ConsumerConfig, jwt::Claims, revocation::LONGEST_ID};
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -53,7 +53,7 @@ impl Identity {
             roles: at_path(&claims, &told.claims.roles).map(list).unwrap_or_default(),
             permissions: at_path(&claims, &told.claims.permissions).map(words).unwrap_or_default(),
             headers: told.headers.iter().filter_map(value).collect(),
-            token: text("jti"),
+            token: text("jti").filter(is_name),
             issued: date("iat"),
             // A date after the end of time is no reason to refuse, and a fraction of a second none to let in.
             expires: date("exp").unwrap_or(0),
@@ -148,9 +148,17 @@ impl Identity {
     }
 }
 
-/// The name of a token that has none of its own.
+/// Whether a `jti` can name a token; one that is too long, or empty, names none.
+#[allow(clippy::borrowed_box, reason = "it is what a filter hands over")]
+fn is_name(id: &Box<str>) -> bool {
+    (1..=LONGEST_ID).contains(&id.len())
+}
+
+/// The name of a token that has none of its own: of what is signed, because whoever holds a token of ECDSA can write its
+/// signature in another way.
 pub(super) fn token_name(token: &[u8]) -> Box<str> {
-    let hash = digest(&SHA256, token);
+    let signed = token.rsplitn(2, |byte| *byte == b'.').nth(1).unwrap_or(token);
+    let hash = digest(&SHA256, signed);
     hash.as_ref().iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}")).into()
 }
 

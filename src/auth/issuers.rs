@@ -199,11 +199,16 @@ enum Unproved {
 
 fn prove(unproven: &Unproven<'_>, keys: &KeySet, algorithm: Algorithm) -> Result<(), Unproved> {
     let signed = |key: &Key| unproven.is_signed_by(key, algorithm.known_as());
-    let mut candidates = keys.candidates(unproven.kid.as_deref(), algorithm).take(MOST_TRIES).peekable();
-    if candidates.peek().is_none() {
-        return Err(Unproved::NoKey);
+    let kid = unproven.kid.as_deref();
+    let mut is_meant = false;
+    for key in keys.candidates(kid, algorithm).take(MOST_TRIES) {
+        if signed(key) {
+            return Ok(());
+        }
+        // A key without a name says nothing about one that is named and may be new.
+        is_meant |= kid.is_none() || key.is_called(kid);
     }
-    if candidates.any(signed) { Ok(()) } else { Err(Unproved::Wrong) }
+    Err(if is_meant { Unproved::Wrong } else { Unproved::NoKey })
 }
 
 /// Where the keys are kept, if they are not in the file itself.

@@ -2,7 +2,7 @@
 
 use super::{Authenticator, Revocations, source::Source};
 use crate::{
-    store::{Heard, SharedList, Store},
+    store::{Heard, SharedList, Store, StoreError},
     types::Task,
 };
 use std::{
@@ -66,11 +66,18 @@ pub async fn share_revocations(revocations: Arc<Revocations>, store: &Store, set
         }
     };
     let share = async {
+        let mut told = false;
         loop {
             match settings() {
                 Some(most) => {
                     revocations.set_most(most);
-                    share(&revocations, store, most).await;
+                    let before = revocations.agreed.load(Relaxed);
+                    let failure = Box::pin(share(&revocations, store, most, &settings)).await;
+                    let again = revocations.agreed.load(Relaxed) != before || !told;
+                    if again && failure != StoreError::Resting {
+                        log::warn!("revocations are not shared at the moment: {failure}; what was revoked stays so");
+                        told = true;
+                    }
                     sleep(PAUSE.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                 }
                 None => sleep(Duration::from_secs(1)).await,
@@ -81,10 +88,15 @@ pub async fn share_revocations(revocations: Arc<Revocations>, store: &Store, set
 }
 
 /// Until Redis fails: everything that it knows, and then what is new, in both directions.
-async fn share(revocations: &Revocations, store: &Store, most: usize) {
+async fn share(
+    revocations: &Revocations,
+    store: &Store,
+    most: usize,
+    settings: &impl Fn() -> Option<usize>,
+) -> StoreError {
     let heard = |heard: Heard| match heard {
         Heard::All(entries) => {
-            revocations.merge(entries);
+            revocations.merge_all(entries);
             revocations.agreed.store(super::revocation::unix_millis(), Relaxed);
         }
         Heard::One(entry) => revocations.merge([entry]),
@@ -98,11 +110,26 @@ async fn share(revocations: &Revocations, store: &Store, most: usize) {
             revocations.more.notified().await;
         }
     };
-    let failure = either(follow, tell).await;
-    log::debug!("revocations: {failure}");
+    // Another size, or none at all: begin anew, with everything that was not kept.
+    let changed = async {
+        while settings() == Some(most) {
+            sleep(Duration::from_secs(1)).await;
+        }
+        StoreError::Resting
+    };
+    either(Box::pin(either(follow, tell)), changed).await
 }
 
-async fn tell(revocations: &Revocations, store: &Store, most: usize) -> Result<(), crate::store::StoreError> {
+/// Know what is revoked before the first request, for `patience` at most.
+pub async fn read_revocations(revocations: &Revocations, store: &Store, most: usize, patience: Duration) {
+    revocations.set_most(most);
+    match timeout(patience, store.entries(&LIST)).await.unwrap_or(Err(StoreError::Late)) {
+        Ok(entries) => revocations.merge(entries),
+        Err(error) => log::warn!("{error}: revoked tokens pass until revocations can be read"),
+    }
+}
+
+async fn tell(revocations: &Revocations, store: &Store, most: usize) -> Result<(), StoreError> {
     for entry in revocations.waiting() {
         if !store.add_entry(&LIST, &entry, most).await? {
             log::error!("auth.revocation.most is reached in Redis: a revocation holds on this instance only; raise it");

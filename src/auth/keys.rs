@@ -151,6 +151,11 @@ impl KeySet {
 }
 
 impl Key {
+    /// Whether it has this very name.
+    pub(super) fn is_called(&self, kid: Option<&str>) -> bool {
+        self.kid.as_deref() == kid
+    }
+
     /// A shared secret.
     pub(super) fn secret(secret: &[u8]) -> Self {
         Self { key: DecodingKey::from_secret(secret), kind: Kind::Secret, kid: None, only: None }

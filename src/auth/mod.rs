@@ -49,7 +49,7 @@ pub use consumers_config::{AlbConfig, ApiKeysConfig, BasicConfig, CertificateCon
 pub use error::{AuthConfigError, AuthError};
 pub use expression::{Facts, Language};
 pub use identity::Identity;
-pub use keeper::{keep_keys, prepare, share_revocations};
+pub use keeper::{keep_keys, prepare, read_revocations, share_revocations};
 pub use memory::Remembered;
 pub use mint::{MintClaims, Minter};
 pub use protected::Protected;

@@ -4,7 +4,7 @@ use super::{Identity, RevocationConfig, RevocationMode};
 use crate::store::Entry;
 use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::atomic::{
         AtomicU64, AtomicUsize,
         Ordering::{Acquire, Relaxed, Release},
@@ -18,6 +18,10 @@ const MOST_WAITING: usize = 10_000;
 
 /// Longest id of a token or user that is kept, in bytes: an id is stored in Redis and in every instance.
 pub(super) const LONGEST_ID: usize = 512;
+
+/// No revocation is kept longer than this, in milliseconds since 1970: the end of the year 9999. A later end is no date to
+/// Redis, which would then refuse every further entry too.
+const LATEST: u64 = 253_402_300_799_000;
 
 /// What is revoked. As long as the process: a reload changes nothing of it.
 #[derive(Debug, Default)]
@@ -102,16 +106,10 @@ impl Revocations {
             return Err(RevocationError::Id);
         }
         self.most.store(config.most, Relaxed);
-        if !self.add(revocation) {
+        let is_new = self.add(revocation).ok_or(RevocationError::Full)?;
+        // Told once, however often somebody leaves with the same token.
+        if is_new && config.mode == RevocationMode::Shared && !self.tell(revocation.entry()) {
             return Err(RevocationError::Full);
-        }
-        if config.mode == RevocationMode::Shared {
-            let mut waiting = self.waiting.lock();
-            if waiting.len() >= MOST_WAITING {
-                return Err(RevocationError::Full);
-            }
-            waiting.push(revocation.entry());
-            self.more.notify_one();
         }
         Ok(())
     }
@@ -133,7 +131,7 @@ impl Revocations {
     pub(super) fn merge(&self, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
             match Revocation::of(&entry) {
-                Some(revocation) if !self.add(&revocation) => {
+                Some(revocation) if self.add(&revocation).is_none() => {
                     // Must not happen silently: what is not kept here still passes here.
                     log::error!("auth.revocation.most is reached: a revocation made elsewhere is not kept; raise it");
                 }
@@ -143,22 +141,50 @@ impl Revocations {
         }
     }
 
+    /// The same of everything that Redis has; what it has lost meanwhile, it is told again.
+    pub(super) fn merge_all(&self, entries: Vec<Entry>) {
+        let lost = {
+            let known: HashSet<&str> = entries.iter().map(|entry| entry.text.as_str()).collect();
+            self.lists.read().entries(&known, unix_millis())
+        };
+        self.merge(entries);
+        for entry in lost {
+            if !self.waiting.lock().contains(&entry) && !self.tell(entry) {
+                break;
+            }
+        }
+    }
+
+    /// `false`: too many wait already.
+    fn tell(&self, entry: Entry) -> bool {
+        let mut waiting = self.waiting.lock();
+        let room = waiting.len() < MOST_WAITING;
+        if room {
+            waiting.push(entry);
+            self.more.notify_one();
+        }
+        room
+    }
+
     pub(super) fn set_most(&self, most: usize) {
         self.most.store(most, Relaxed);
     }
 
-    fn add(&self, revocation: &Revocation) -> bool {
+    /// Whether it says more than was known; `None`: there is no room.
+    fn add(&self, revocation: &Revocation) -> Option<bool> {
         let mut lists = self.lists.write();
         if lists.tokens.len() + lists.users.len() >= self.most.load(Relaxed) && !lists.knows(revocation.id()) {
             lists.drop_over(unix_millis());
             if lists.tokens.len() + lists.users.len() >= self.most.load(Relaxed) {
-                return false;
+                return None;
             }
         }
-        lists.add(revocation);
+        let is_new = lists.add(revocation);
         drop(lists);
-        self.version.fetch_add(1, Release);
-        true
+        if is_new {
+            self.version.fetch_add(1, Release);
+        }
+        Some(is_new)
     }
 
     /// Forget what has ended by itself.
@@ -191,17 +217,32 @@ impl Revocations {
 }
 
 impl Lists {
-    fn add(&mut self, revocation: &Revocation) {
+    /// Whether it says more than was known.
+    fn add(&mut self, revocation: &Revocation) -> bool {
         match revocation {
             Revocation::Token { id, until } => {
-                let known = self.tokens.entry(id.clone()).or_insert(*until);
-                *known = (*known).max(*until);
+                let known = self.tokens.entry(id.clone()).or_insert(0);
+                let before = std::mem::replace(known, (*known).max((*until).min(LATEST)));
+                *known != before
             }
             Revocation::User { id, before, until } => {
-                let known = self.users.entry(id.clone()).or_insert((*before, *until));
-                *known = (known.0.max(*before), known.1.max(*until));
+                let known = self.users.entry(id.clone()).or_insert((0, 0));
+                let more = (known.0.max(*before), known.1.max((*until).min(LATEST)));
+                std::mem::replace(known, more) != more
             }
         }
+    }
+
+    /// Those that are not over and not among `known`, as they stand in Redis.
+    fn entries(&self, known: &HashSet<&str>, now: u64) -> Vec<Entry> {
+        let tokens = self.tokens.iter().map(|(id, until)| Revocation::Token { id: id.clone(), until: *until });
+        let users = self.users.iter().map(|(id, (before, until))| Revocation::User {
+            id: id.clone(),
+            before: *before,
+            until: *until,
+        });
+        let all = tokens.chain(users).map(|one| one.entry());
+        all.filter(|entry| entry.until > now && !known.contains(entry.text.as_str())).collect()
     }
 
     fn knows(&self, id: &str) -> bool {
@@ -231,8 +272,8 @@ impl Revocation {
     /// As it stands in Redis: `t:ID`, `u:SECOND:ID`.
     fn entry(&self) -> Entry {
         match self {
-            Self::Token { id, until } => Entry { text: format!("t:{id}"), until: *until },
-            Self::User { id, before, until } => Entry { text: format!("u:{before}:{id}"), until: *until },
+            Self::Token { id, until } => Entry { text: format!("t:{id}"), until: (*until).min(LATEST) },
+            Self::User { id, before, until } => Entry { text: format!("u:{before}:{id}"), until: (*until).min(LATEST) },
         }
     }
 

@@ -56,9 +56,9 @@ impl TokenPlaces {
             return Ok(Some(token));
         }
         if let Some(name) = &self.cookie
-            && let Some(token) = one(cookies(credentials.headers).filter(|(known, _)| **known == **name))?
+            && let Some(token) = one(cookies(credentials.headers).filter(|(known, _)| *known == name.as_bytes()))?
         {
-            return Ok(Some(token.1.as_bytes()));
+            return Ok(Some(token.1));
         }
         if !credentials.websocket {
             return Ok(None);
@@ -90,10 +90,10 @@ impl TokenPlaces {
     /// `Cookie` without the token: `None` leaves it as it is, an empty value takes it away.
     pub fn stripped_cookie(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let name = self.cookie.as_ref().filter(|_| self.strip)?;
-        cookies(headers).any(|(known, _)| *known == **name).then_some(())?;
-        let rest = cookies(headers).filter(|(known, _)| **known != **name);
-        let rest: Vec<String> = rest.map(|(name, value)| format!("{name}={value}")).collect();
-        HeaderValue::from_str(&rest.join("; ")).ok()
+        cookies(headers).any(|(known, _)| known == name.as_bytes()).then_some(())?;
+        let rest = cookies(headers).filter(|(known, _)| *known != name.as_bytes());
+        let rest: Vec<Vec<u8>> = rest.map(|(name, value)| [name, b"=", value].concat()).collect();
+        HeaderValue::from_bytes(&rest.join(&b"; "[..])).ok()
     }
 
     /// The query without the token, of a WebSocket handshake.
@@ -125,10 +125,14 @@ fn one<T>(mut found: impl Iterator<Item = T>) -> Result<Option<T>, AuthError> {
     }
 }
 
-/// RFC 6265 section 4.2.1: pairs with semicolons between them.
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
+/// RFC 6265 section 4.2.1: pairs with semicolons between them. In bytes: another cookie may be no ASCII.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let pairs = headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| {
+        let pair = pair.trim_ascii();
+        let equals = pair.iter().position(|byte| *byte == b'=')?;
+        Some((pair.get(..equals)?, pair.get(equals + 1..)?))
+    })
 }
 
 fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {

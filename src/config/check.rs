@@ -162,7 +162,14 @@ impl<'t> Checker<'t> {
             self.wrong(here, "needs a token, and there is no auth.jwt to check it; add auth.jwt, or auth: public here");
         }
         let revokes = self.tree.value.pointer("/auth/revocation/mode").is_some_and(|mode| mode != "off");
-        if route.get("revoke_token").is_some_and(|revoke| revoke == true) && !revokes {
+        let wants = route.get("revoke_token").is_some_and(|revoke| revoke == true);
+        if wants && !(auth.accepts(Method::Jwt) && self.offers(Method::Jwt)) {
+            self.wrong(
+                &format!("{here}/revoke_token"),
+                "there is no token to revoke: the route takes none; let auth take jwt",
+            );
+        }
+        if wants && !revokes {
             self.wrong(
                 &format!("{here}/revoke_token"),
                 "nothing can be revoked; set auth.revocation.mode to shared or local",

@@ -83,8 +83,10 @@ fn plain_keys(config: &Config) -> Vec<(String, String)> {
         url.is_some_and(|url| url.is_plain() && !url.is_loopback())
     };
     let reason = "whoever can change what comes over plain HTTP makes tokens that are accepted here; write https://";
-    let found = places.filter(|(_, jwt)| plain(jwt));
-    found.map(|(here, _)| (format!("{here}/jwks_url"), reason.to_owned())).collect()
+    let balancer = config.auth.alb.as_ref().and_then(|alb| Url::parse(&alb.keys_url).ok());
+    let balancer = balancer.filter(|url| url.is_plain() && !url.is_loopback()).map(|_| "/auth/alb/keys_url".to_owned());
+    let found = places.filter(|(_, jwt)| plain(jwt)).map(|(here, _)| format!("{here}/jwks_url"));
+    found.chain(balancer).map(|place| (place, reason.to_owned())).collect()
 }
 
 fn secrets_of<'c>(here: &str, jwt: &'c JwtConfig) -> Vec<(String, Cow<'c, str>)> {

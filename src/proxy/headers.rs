@@ -7,7 +7,7 @@ use super::{
     strict::is_websocket,
 };
 use crate::{
-    auth::{Authenticator, Identity, Protected},
+    auth::{Authenticator, Identity, Protected, TokenPlaces},
     cors::CORS_HEADERS,
     ext_auth::{Allowed, Authoriser},
     limits,
@@ -61,6 +61,7 @@ pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Resu
     if let Some(path) = &ctx.rewritten {
         request.set_uri(path.clone().into());
     }
+    strip_handshake(request, ctx.snapshot.auth.tokens())?;
     if ctx.route().is_some_and(|route| !route.auth.is_public()) {
         strip(request, &ctx.snapshot.auth)?;
     }
@@ -135,14 +136,18 @@ fn is_word_of_a_proxy(name: &str) -> bool {
 fn strip(request: &mut RequestHeader, auth: &Authenticator) -> Result<()> {
     let tokens = auth.tokens();
     if auth.keeps_password()
-        && request.headers.get(header::AUTHORIZATION).is_some_and(|value| is_password(value.as_bytes()))
+        && request.headers.get_all(header::AUTHORIZATION).iter().any(|value| is_password(value.as_bytes()))
     {
         request.remove_header(&header::AUTHORIZATION);
     }
     if let Some(name) = tokens.stripped_header(&request.headers).cloned() {
         request.remove_header(&name);
     }
-    replace(request, header::COOKIE, tokens.stripped_cookie(&request.headers))?;
+    replace(request, header::COOKIE, tokens.stripped_cookie(&request.headers))
+}
+
+/// Tokens of WebSocket handshakes are for the gateway alone, whatever the route asks for.
+fn strip_handshake(request: &mut RequestHeader, tokens: &TokenPlaces) -> Result<()> {
     if !is_websocket(request) {
         return Ok(());
     }

@@ -179,7 +179,13 @@ fn resolve(live: &Live) -> io::Result<()> {
     let snapshot = live.pin();
     let Snapshot { config, process, .. } = &*snapshot;
     let names = upstream::prepare(snapshot.services(), &config.dns, &process.upstream, NAMES);
-    runtime.block_on(async { tokio::join!(names, auth::prepare(&snapshot.auth, NAMES)) });
+    let revocation = &config.auth.revocation;
+    let revoked = async {
+        if revocation.mode == RevocationMode::Shared {
+            auth::read_revocations(&process.revocations, &process.store, revocation.most, NAMES).await;
+        }
+    };
+    runtime.block_on(async { tokio::join!(names, auth::prepare(&snapshot.auth, NAMES), revoked) });
     // A question under way blocks a thread for as long as it likes.
     runtime.shutdown_background();
     Ok(())

@@ -33,8 +33,9 @@ static ADD: LazyLock<Script> = LazyLock::new(|| {
         if not last then return 0 end
         local version = string.format('%.0f', micros)
         redis.call('SET', KEYS[2], version)
-        redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', last))
-        redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', last))
+        last = string.format('%.0f', math.min(tonumber(last), 253402300799000))
+        redis.call('PEXPIREAT', KEYS[1], last)
+        redis.call('PEXPIREAT', KEYS[2], last)
         redis.call('PUBLISH', ARGV[4], version .. ' ' .. ARGV[2] .. ' ' .. ARGV[1])
         return 1
         ",
@@ -85,6 +86,14 @@ impl Store {
         call.arg(&entry.text).arg(entry.until).arg(most).arg(list.key("news"));
         let answer = timeout(PATIENCE, call.invoke_async::<i64>(&mut connection)).await;
         answer.map_err(|_| StoreError::Late)?.map(|answer| answer >= 0).map_err(failed)
+    }
+
+    /// Everything in the list.
+    ///
+    /// # Errors
+    /// Redis gave no usable answer.
+    pub async fn entries(&self, list: &SharedList) -> Result<Vec<Entry>, StoreError> {
+        all(&mut self.connect().await?, list).await
     }
 
     /// Tell `heard` everything in the list, and from then on what is new, until Redis fails.
