@@ -146,9 +146,15 @@ fn opening(listener: &ListenerConfig) -> Opening {
 
 /// Fixed at the start, unlike the limits that each request is held to.
 fn http2(listener: &ListenerConfig) -> (HttpServerOptions, H2Options) {
+    let (headers, idle) = http2_limits(listener);
+    connection::http2_options(headers, idle, listener.h2c)
+}
+
+/// Bytes of a head, and how long a connection may be idle.
+fn http2_limits(listener: &ListenerConfig) -> (u64, Duration) {
     // RFC 9113 section 6.5.2 counts 32 bytes more for each header; there are five beside those of the caller.
     let headers = listener.max_headers_total.get() + 32 * (listener.max_headers as u64 + 5);
-    connection::http2_options(headers + listener.max_target.get(), listener.keepalive_timeout.get(), listener.h2c)
+    (headers + listener.max_target.get(), listener.keepalive_timeout.get())
 }
 
 /// The limits of the current snapshot, so that a reload changes them for whoever comes next.

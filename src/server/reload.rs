@@ -149,6 +149,13 @@ impl Reload {
             Ok(generation) => {
                 let after = self.live.pin().config.clone();
                 changes(&before, &after).iter().for_each(|line| log::info!("reload: {line}"));
+                for (index, (old, new)) in before.listeners.iter().zip(&after.listeners).enumerate() {
+                    if super::http2_limits(old) != super::http2_limits(new) {
+                        log::warn!(
+                            "listeners[{index}]: HTTP/2 keeps its limits of heads and idle time until a restart"
+                        );
+                    }
+                }
                 log::info!("reloaded: generation {generation} serves");
             }
             Err(error) => log::error!("reload refused, the running configuration stays:\n{error}"),

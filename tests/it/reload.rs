@@ -103,3 +103,11 @@ fn the_commands_reload_and_health_say_what_came_of_it() {
     let nobody = ask("reload");
     assert!(nobody.code == Some(1) && nobody.stderr.contains("is the gateway running"), "{}", nobody.stderr);
 }
+
+#[test]
+fn what_http2_does_not_take_over_is_said() {
+    let listener = |more: &str| format!("listeners: [{{ address: \"127.0.0.1:0\"{more} }}]\n{}", says("one"));
+    let gateway = Gateway::start(&listener(""));
+    gateway.rewrite(&listener(", max_headers: 50"));
+    gateway.tells(&["listeners[0]: HTTP/2 keeps its limits", "generation 2 serves"]);
+}
