@@ -32,7 +32,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("store", &[]),
     ("net", &[]),
     ("files", &[]),
-    ("tls", &[]),
+    ("tls", &["files"]),
     ("security_headers", &[]),
     ("observability", &[]),
     ("resilience", &[]),

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     auth::{Revocation, RevocationError},
     runtime::Snapshot,
+    types::unix_seconds,
 };
 use axum::{
     body::Bytes,
@@ -17,7 +18,6 @@ use axum::{
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The body of `POST /api/v1/revocations`: exactly one of `token`, `jti` and `user`. Times in seconds since 1970.
 #[derive(Deserialize)]
@@ -84,7 +84,7 @@ pub(super) async fn revoke(
 fn read(body: &[u8], snapshot: &Snapshot) -> Result<(Revocation, String), &'static str> {
     const RIGHT: &str = r#"send one of {"token": "eyJ..."}, {"jti": "..."} and {"user": "1004"}; "until" and "before" are seconds since 1970"#;
     let wanted: Wanted = serde_json::from_slice(body).map_err(|_| RIGHT)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let now = unix_seconds();
     let kept = now.saturating_add(snapshot.config.auth.revocation.keep.get().as_secs());
     let until = wanted.until.unwrap_or(kept).saturating_mul(1_000);
     if until <= now.saturating_mul(1_000) {

@@ -1,6 +1,5 @@
 use super::*;
 use crate::auth::{MintClaims, Minter};
-use http::HeaderMap;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -53,7 +52,7 @@ fn ask(authenticator: &Authenticator, token: &str) -> Result<Arc<Identity>, Auth
 #[track_caller]
 fn headers_of(claims: &Value, expected: &[(&str, &str)]) {
     let mut claims = claims.clone();
-    claims["exp"] = (unix_now() + 60).into();
+    claims["exp"] = (unix_seconds() + 60).into();
     let identity = ask(&authenticator(&hs256()), &signed(&claims)).unwrap();
     let mut found: Vec<_> = identity
         .headers()
@@ -89,11 +88,11 @@ fn claims_become_the_headers_of_the_contract() {
 #[test]
 fn a_token_is_verified_once_and_remembered_until_it_ends() {
     let authenticator = authenticator(&hs256());
-    let token = signed(&json!({ "exp": unix_now() + 60, "sub": "7", "aud": "anybody" }));
+    let token = signed(&json!({ "exp": unix_seconds() + 60, "sub": "7", "aud": "anybody" }));
     let (first, again) = (ask(&authenticator, &token).unwrap(), ask(&authenticator, &token).unwrap());
     assert!(Arc::ptr_eq(&first, &again));
-    let mut over = Identity::new(json!({ "exp": unix_now() }).as_object().unwrap().clone(), &told());
-    over.expires = unix_now();
+    let mut over = Identity::new(json!({ "exp": unix_seconds() }).as_object().unwrap().clone(), &told());
+    over.expires = unix_seconds();
     authenticator.memory.insert(b"t", Arc::new(over));
     assert_eq!(ask(&authenticator, "t").unwrap_err(), AuthError::Expired);
 }
@@ -101,7 +100,7 @@ fn a_token_is_verified_once_and_remembered_until_it_ends() {
 #[test]
 fn what_is_remembered_survives_a_reload_that_changes_nothing_about_identity() {
     let before = authenticator(&hs256());
-    let token = signed(&json!({ "exp": unix_now() + 60 }));
+    let token = signed(&json!({ "exp": unix_seconds() + 60 }));
     ask(&before, &token).unwrap();
     let same = build(&config(&hs256()), Some(&before)).unwrap();
     assert!(same.memory.get(token.as_bytes()).is_some());
@@ -116,7 +115,7 @@ fn memory_is_bounded_whatever_tokens_come() {
     let small = json!({ "jwt": hs256(), "remember": 10 });
     let authenticator = build(&serde_json::from_value(small).unwrap(), None).unwrap();
     for number in 0..200 {
-        ask(&authenticator, &signed(&json!({ "exp": unix_now() + 60, "sub": number }))).unwrap();
+        ask(&authenticator, &signed(&json!({ "exp": unix_seconds() + 60, "sub": number }))).unwrap();
     }
     let remembered = authenticator.remembered();
     assert!(remembered.bytes <= 10 * 2_048, "{remembered:?}");
@@ -126,7 +125,7 @@ fn memory_is_bounded_whatever_tokens_come() {
 fn two_secrets_are_accepted_while_one_replaces_the_other() {
     let both =
         authenticator(&json!({ "algorithm": "HS256", "secrets": ["the-new-one-0123456789-0123456789", SECRET] }));
-    let claims = json!({ "exp": unix_now() + 60 });
+    let claims = json!({ "exp": unix_seconds() + 60 });
     assert!(ask(&both, &signed(&claims)).is_ok());
     let minter = Minter::build(both.config.jwt.as_ref().unwrap(), None).unwrap();
     let claims =
@@ -139,7 +138,7 @@ fn two_secrets_are_accepted_while_one_replaces_the_other() {
 #[test]
 fn a_header_that_can_be_read_in_two_ways_is_no_header() {
     let authenticator = authenticator(&hs256());
-    let token = signed(&json!({ "exp": unix_now() + 60 }));
+    let token = signed(&json!({ "exp": unix_seconds() + 60 }));
     let with = |value: &str| authenticate(&authenticator, &sent(value)).map(|_| ());
     for good in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER  {token}")] {
         assert_eq!(with(&good), Ok(()), "{good}");
@@ -188,7 +187,7 @@ fn dates_are_numbers_and_the_end_of_time_is_far_away() {
         let claims: Value = serde_json::from_str(&format!("{{\"sub\":\"7\",\"exp\":{exp}}}")).unwrap();
         ask(&authenticator, &signed(&claims)).map(|identity| identity.expires)
     };
-    let soon = unix_now() + 60;
+    let soon = unix_seconds() + 60;
     assert_eq!(with(&soon.to_string()), Ok(soon));
     assert_eq!(with(&format!("{soon}.9")), Ok(soon), "a fraction of a second is given to nobody");
     assert_eq!(with(&format!("{}e-1", soon * 10)), Ok(soon));
@@ -210,7 +209,7 @@ proptest::proptest! {
     #[test]
     fn a_token_that_differs_in_any_byte_is_not_remembered(place in 0_usize..10_000, byte in 0x21_u8..0x7f, cut in 0_usize..4) {
         let authenticator = authenticator(&hs256());
-        let token = signed(&json!({ "exp": unix_now() + 60, "sub": "7" }));
+        let token = signed(&json!({ "exp": unix_seconds() + 60, "sub": "7" }));
         ask(&authenticator, &token).unwrap();
         let mut other = token.clone().into_bytes();
         let place = place % other.len();
@@ -233,7 +232,7 @@ fn whoever_is_revoked_is_out_for_every_thread_at_once() {
     let revocations = Arc::new(Revocations::default());
     let authenticator = Authenticator::build(&config, None, &revocations).unwrap();
     let tokens: Vec<String> =
-        (0..200).map(|number| signed(&json!({ "exp": unix_now() + 600, "jti": format!("t{number}") }))).collect();
+        (0..200).map(|number| signed(&json!({ "exp": unix_seconds() + 600, "jti": format!("t{number}") }))).collect();
     let gone = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {

@@ -10,17 +10,16 @@ use super::{
     material::Material,
     memory::{Memory, Remembered},
     source::Source,
-    token::TokenPlaces,
+    token::{TokenPlaces, scheme},
 };
-use crate::types::ClientCertificate;
-use http::{HeaderName, header};
+use crate::types::{ClientCertificate, unix_seconds};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::{
     fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Acquire},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// The largest `leeway` that the file may have, in seconds: so long a token may be good after its end.
@@ -144,7 +143,7 @@ impl Authenticator {
 
     fn certified(&self, known: &Certificates, sent: &ClientCertificate) -> Result<Arc<Identity>, AuthError> {
         let identity = known.caller(sent, &self.told)?;
-        if identity.expires <= unix_now() { Err(AuthError::Certificate) } else { Ok(identity) }
+        if identity.expires <= unix_seconds() { Err(AuthError::Certificate) } else { Ok(identity) }
     }
 
     /// What is known of a token, `None` where that is nothing.
@@ -157,7 +156,7 @@ impl Authenticator {
     /// Never past `exp` and never after its revocation, however often it is used.
     fn still_good(&self, identity: Arc<Identity>) -> Result<Arc<Identity>, AuthError> {
         match () {
-            () if identity.expires <= unix_now() => Err(AuthError::Expired),
+            () if identity.expires <= unix_seconds() => Err(AuthError::Expired),
             () if self.revokes() && self.revocations.has(&identity) => Err(AuthError::Revoked),
             () => Ok(identity),
         }
@@ -168,7 +167,7 @@ impl Authenticator {
         let text = str::from_utf8(token).map_err(|_| AuthError::Ambiguous)?;
         // Before the keys: should they change meanwhile, it is verified once more.
         let keys = self.keys.load(Acquire);
-        let (claims, leeway) = self.issuers.verify(text, unix_now()).await?;
+        let (claims, leeway) = self.issuers.verify(text, unix_seconds()).await?;
         self.remember(token, token, claims, leeway, keys)
     }
 
@@ -179,7 +178,7 @@ impl Authenticator {
         }
         self.memory.missed();
         let keys = self.keys.load(Acquire);
-        let (claims, leeway) = alb.verify(sent, unix_now()).await?;
+        let (claims, leeway) = alb.verify(sent, unix_seconds()).await?;
         self.remember(&name, sent, claims, leeway, keys)
     }
 
@@ -212,9 +211,11 @@ impl Authenticator {
         &self.tokens
     }
 
-    /// Whether `Authorization` with a password stays on this side.
-    pub fn keeps_password(&self) -> bool {
+    /// Whether a password is in these headers that stays on this side.
+    pub fn keeps_password(&self, headers: &HeaderMap) -> bool {
+        let is_password = |value: &HeaderValue| scheme(value.as_bytes(), b"basic").is_some();
         self.basic.as_ref().is_some_and(|basic| !basic.forward)
+            && headers.get_all(header::AUTHORIZATION).iter().any(is_password)
     }
 
     /// Those whose keys are kept new.
@@ -283,11 +284,6 @@ fn belongs_to_http(name: &HeaderName) -> bool {
         header::CONTENT_TYPE,
     ];
     ITS_OWN.contains(name)
-}
-
-/// Wall clock on purpose: `exp` is a date.
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 impl fmt::Debug for Authenticator {

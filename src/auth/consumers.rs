@@ -112,7 +112,11 @@ pub fn new_api_key() -> Option<String> {
 
 /// For `sha256`.
 pub fn hash_api_key(key: &str) -> String {
-    sha256(key.as_bytes()).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    sha256_in_hex(key.as_bytes())
+}
+
+pub(super) fn sha256_in_hex(bytes: &[u8]) -> String {
+    sha256(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// `auth.client_certificates:`, compiled.

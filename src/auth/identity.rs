@@ -1,5 +1,6 @@
-use super::{ClaimsConfig, consumers_config::ConsumerConfig, jwt::Claims, revocation::LONGEST_ID};
-use aws_lc_rs::digest::{SHA256, digest};
+use super::{
+    ClaimsConfig, consumers::sha256_in_hex, consumers_config::ConsumerConfig, jwt::Claims, revocation::LONGEST_ID,
+};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -158,8 +159,7 @@ fn is_name(id: &Box<str>) -> bool {
 /// signature in another way.
 pub(super) fn token_name(token: &[u8]) -> Box<str> {
     let signed = token.rsplitn(2, |byte| *byte == b'.').nth(1).unwrap_or(token);
-    let hash = digest(&SHA256, signed);
-    hash.as_ref().iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}")).into()
+    format!("sha256:{}", sha256_in_hex(signed)).into()
 }
 
 /// `realm.roles` steps into objects, a number into a list; a claim that is called so as a whole goes first.

@@ -1,3 +1,4 @@
+use crate::types::is_same_for_cgi;
 use http::HeaderName;
 
 /// Names that only the gateway may say to a service.
@@ -21,11 +22,6 @@ impl Protected {
 
     /// Whether `name` is one of them for some server: CGI, WSGI and their heirs take `x_user_id` for `x-user-id`.
     pub fn is_protected(&self, name: &HeaderName) -> bool {
-        let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
-        let same = |known: &HeaderName| {
-            let (known, name) = (known.as_str(), name.as_str());
-            known.len() == name.len() && known.bytes().map(dashed).eq(name.bytes().map(dashed))
-        };
-        self.0.iter().any(same)
+        self.0.iter().any(|known| is_same_for_cgi(known.as_str(), name.as_str()))
     }
 }

@@ -3,7 +3,7 @@
 use super::keys::KeySet;
 use crate::{
     net::{Ask, Client, NetError, Url},
-    types::{Pinned, Swap},
+    types::{Pinned, Swap, jittered},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
@@ -187,7 +187,7 @@ impl Source {
             0 => usual,
             more => FIRST_PAUSE.saturating_mul(1 << more.min(16).saturating_sub(1)).min(usual),
         };
-        pause.mul_f64(1.0 - fastrand::f64() / 10.0)
+        jittered(pause)
     }
 
     /// Look once. Tells how long the issuer says that its set is good for.

@@ -1,5 +1,6 @@
 //! Names of headers, and which of them nobody may choose.
 
+use crate::types::is_same_for_cgi;
 use http::HeaderName;
 
 /// They belong to one connection (RFC 9110 section 7.6.1), or say where a body ends.
@@ -54,7 +55,5 @@ fn known(text: &str, chosen: Chosen) -> Result<HeaderName, String> {
 
 /// Whether some servers take one for the other: CGI, WSGI and their heirs read `x_user_id` as `x-user-id`.
 pub(super) fn is_same(one: &HeaderName, other: &HeaderName) -> bool {
-    let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    let (one, other) = (one.as_str(), other.as_str());
-    one.len() == other.len() && one.bytes().map(dashed).eq(other.bytes().map(dashed))
+    is_same_for_cgi(one.as_str(), other.as_str())
 }

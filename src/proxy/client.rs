@@ -72,6 +72,15 @@ impl Client {
         client
     }
 
+    /// As the caller used it: what a trusted proxy says, and else what this connection is.
+    pub(super) fn scheme_of(&self, headers: &HeaderMap) -> &'static str {
+        match headers.get(&FORWARDED_PROTO).filter(|_| self.trusted) {
+            Some(said) if said.as_bytes().eq_ignore_ascii_case(b"https") => "https",
+            Some(_) => "http",
+            None => self.scheme,
+        }
+    }
+
     /// Whether what the peer says about others counts.
     pub(super) fn word(&self) -> Word {
         if self.trusted { Word::Counts } else { Word::IsNothing }

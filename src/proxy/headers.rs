@@ -12,6 +12,7 @@ use crate::{
     ext_auth::{Allowed, Authoriser},
     limits,
     security_headers::Transport,
+    types::is_same_for_cgi,
 };
 use http::{
     HeaderName, HeaderValue, header,
@@ -124,20 +125,14 @@ pub(super) fn is_believed(name: &HeaderName, protected: &Protected, word: Word) 
 }
 
 fn is_word_of_a_proxy(name: &str) -> bool {
-    let same = |name: &str, word: &str| {
-        let dash = |byte: u8| if byte == b'_' { b'-' } else { byte };
-        name.len() == word.len() && name.bytes().map(dash).eq(word.bytes())
-    };
-    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| same(start, prefix));
-    PROXY_PREFIXES.into_iter().any(begins) || PROXY_WORDS.iter().any(|word| same(name, word))
+    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| is_same_for_cgi(start, prefix));
+    PROXY_PREFIXES.into_iter().any(begins) || PROXY_WORDS.iter().any(|word| is_same_for_cgi(name, word))
 }
 
 /// Take the credentials out that are meant for the gateway alone.
 fn strip(request: &mut RequestHeader, auth: &Authenticator) -> Result<()> {
     let tokens = auth.tokens();
-    if auth.keeps_password()
-        && request.headers.get_all(header::AUTHORIZATION).iter().any(|value| is_password(value.as_bytes()))
-    {
+    if auth.keeps_password(&request.headers) {
         request.remove_header(&header::AUTHORIZATION);
     }
     if let Some(name) = tokens.stripped_header(&request.headers).cloned() {
@@ -172,11 +167,6 @@ fn replace(request: &mut RequestHeader, name: HeaderName, value: Option<HeaderVa
         }
         Some(value) => request.insert_header(name, value),
     }
-}
-
-/// RFC 7617.
-fn is_password(authorization: &[u8]) -> bool {
-    authorization.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }
 
 /// `X-Forwarded-For`, `-Port`, `-Proto` and `-Host`, and `Forwarded`: what the service cannot see itself.
@@ -271,7 +261,7 @@ fn rewritten(value: Option<&HeaderValue>, request: &RequestHeader, ctx: &Request
     }
     let said =
         |name: &HeaderName| request.headers.get(name).filter(|_| ctx.client.trusted).and_then(|v| v.to_str().ok());
-    let scheme = if transport(request, ctx) == Transport::Secure { "https" } else { "http" };
+    let scheme = ctx.client.scheme_of(&request.headers);
     let sent = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = said(&FORWARDED_HOST).or(sent).filter(|host| host.parse::<Authority>().is_ok())?;
     HeaderValue::from_str(&format!("{scheme}://{host}{path}")).ok()
@@ -279,12 +269,7 @@ fn rewritten(value: Option<&HeaderValue>, request: &RequestHeader, ctx: &Request
 
 /// How the caller's own request travelled, as far as a trusted proxy or the gateway's own connection says.
 fn transport(request: &RequestHeader, ctx: &RequestCtx) -> Transport {
-    match request.headers.get(&FORWARDED_PROTO).filter(|_| ctx.client.trusted) {
-        Some(said) if said.as_bytes().eq_ignore_ascii_case(b"https") => Transport::Secure,
-        Some(_) => Transport::Plain,
-        None if ctx.client.scheme == "https" => Transport::Secure,
-        None => Transport::Plain,
-    }
+    if ctx.client.scheme_of(&request.headers) == "https" { Transport::Secure } else { Transport::Plain }
 }
 
 /// What the caller is told, by the service or by us: otherwise a browser could not read our own 401.

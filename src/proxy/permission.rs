@@ -3,7 +3,7 @@
 use super::{
     Rejection,
     admission::Admission,
-    client::{Client, FORWARDED_HOST, FORWARDED_PROTO},
+    client::{Client, FORWARDED_HOST},
     headers::is_believed,
 };
 use crate::{
@@ -11,10 +11,9 @@ use crate::{
     ext_auth::{Authoriser, Question, Refused},
     routing::Target,
     runtime::{Action, Route, Snapshot},
-    types::Mode,
+    types::{Mode, is_same_for_cgi, unix_seconds},
 };
 use http::{HeaderMap, HeaderName, header};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A request that was matched, and where it comes from.
 #[derive(Clone, Copy)]
@@ -33,9 +32,7 @@ pub(super) struct Matched<'r> {
 fn is_doubtful(headers: &HeaderMap, name: &HeaderName) -> bool {
     let lines = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
     let mut nominated = lines.flat_map(|line| line.split(',')).map(str::trim);
-    let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    let same =
-        |other: &HeaderName| other != name && other.as_str().bytes().map(dashed).eq(name.as_str().bytes().map(dashed));
+    let same = |other: &HeaderName| other != name && is_same_for_cgi(other.as_str(), name.as_str());
     nominated.any(|one| one.eq_ignore_ascii_case(name.as_str())) || headers.keys().any(same)
 }
 
@@ -52,7 +49,7 @@ impl Matched<'_> {
             method: target.method(),
             path: target.path(),
             host: target.host(),
-            scheme: self.scheme(),
+            scheme: client.scheme_of(headers),
             query: target.query(),
             headers,
             is_hidden: &is_hidden,
@@ -60,7 +57,7 @@ impl Matched<'_> {
             client: client.address,
             route: route.id.as_str(),
             service: self.service(),
-            now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            now: unix_seconds(),
         };
         let identity: Option<&Identity> = found.identity.as_deref();
         if let Some(observed) = route.access.check(identity, &facts)? {
@@ -104,22 +101,12 @@ impl Matched<'_> {
             method: target.method(),
             uri: stripped.as_deref().unwrap_or(whole),
             host: said.or(target.authority()),
-            scheme: self.scheme(),
+            scheme: client.scheme_of(headers),
             chain: client.chain(headers).as_ref(),
             headers,
             is_believed: &is_believed,
             identity: identity.map_or(&[][..], Identity::headers),
         })
-    }
-
-    /// As the caller used it: what a trusted proxy says, and else ours.
-    pub(super) fn scheme(&self) -> &'static str {
-        let said = self.headers.get(&FORWARDED_PROTO).filter(|_| self.client.trusted);
-        match said {
-            Some(scheme) if scheme.as_bytes().eq_ignore_ascii_case(b"https") => "https",
-            Some(_) => "http",
-            None => self.client.scheme,
-        }
     }
 
     fn service(&self) -> Option<&str> {

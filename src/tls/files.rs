@@ -1,13 +1,14 @@
 //! Certificates in files that change.
 
 use super::{CertificateConfig, Described, certificate::describe, pem};
+use crate::files::Stamp;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::sign::CertifiedKey;
 use std::{
     collections::HashMap,
-    fmt, fs,
-    os::unix::fs::MetadataExt,
+    fmt,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -50,9 +51,6 @@ struct Watched {
     seen: [Option<Stamp>; 2],
     failed: u8,
 }
-
-/// Device, inode, size, and when content and inode changed, to the nanosecond. Of what a link points to.
-type Stamp = [i64; 7];
 
 impl Certificates {
     /// The pair of files, read now if nobody named it before.
@@ -147,11 +145,7 @@ fn read(config: &CertificateConfig) -> Result<Loaded, (&'static str, String)> {
 }
 
 fn stamps(config: &CertificateConfig) -> [Option<Stamp>; 2] {
-    [&config.cert_file, &config.key_file].map(|file| {
-        let found = fs::metadata(file).ok()?;
-        let (device, inode, size) = (found.dev().cast_signed(), found.ino().cast_signed(), found.size().cast_signed());
-        Some([device, inode, size, found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()])
-    })
+    [&config.cert_file, &config.key_file].map(|file| Stamp::of(Path::new(file)).ok())
 }
 
 impl fmt::Debug for Certificates {

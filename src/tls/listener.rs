@@ -5,6 +5,7 @@ use super::{
     files::{Loaded, Pair},
     pem,
 };
+use crate::types::unix_seconds;
 use async_trait::async_trait;
 use pingora::{
     listeners::{
@@ -23,13 +24,7 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use std::{
-    any::Any,
-    collections::HashMap,
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{any::Any, collections::HashMap, fmt, sync::Arc, time::Duration};
 
 /// `tls:` of a listener, compiled.
 pub struct ListenerTls {
@@ -70,7 +65,7 @@ impl ListenerTls {
 
     /// What is allowed and unwise: certificates that have ended. Each with a JSON pointer below the section.
     pub fn warnings(config: &ListenerTlsConfig) -> Vec<(String, String)> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let now = unix_seconds();
         let certificates = Certificates::default();
         let expired = |(at, pair): (usize, _)| {
             let pair = certificates.open(pair).ok()?;
