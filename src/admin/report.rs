@@ -109,7 +109,7 @@ pub(super) fn state(snapshot: &Snapshot, log_level: LogLevel) -> State {
         version: snapshot.config.server.version.clone(),
         build: Build { version: env!("CARGO_PKG_VERSION"), commit: env!("EDGEWAY_COMMIT") },
         started: date(process.started),
-        leaving: process.is_leaving(),
+        leaving: process.departure.is_leaving(),
         generation: snapshot.generation,
         since: date(history.last_success),
         log_level,

@@ -43,7 +43,7 @@ pub use malformed::Malformed;
 pub use places::ConnectionLimits;
 pub use proxied::Opening;
 
-use crate::tls::ListenerTls;
+use crate::{tls::ListenerTls, types::Departure};
 use async_trait::async_trait;
 use bytes::BytesMut;
 use guard::Guard;
@@ -63,6 +63,9 @@ pub struct Front<A> {
     opening: Opening,
     /// Asked for each connection, so that a reload counts from the next one on.
     tls: Box<dyn Fn() -> Option<Arc<ListenerTls>> + Send + Sync>,
+    departure: Arc<Departure>,
+    /// What pingora takes for its shutdown: HTTP/2 says GOAWAY, HTTP/1.1 `Connection: close`, and nobody is cut.
+    polite: ShutdownWatch,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Front<A> {
@@ -74,8 +77,10 @@ impl<A: ServerApp + Send + Sync + 'static> Front<A> {
         door: Door,
         opening: Opening,
         tls: impl Fn() -> Option<Arc<ListenerTls>> + Send + Sync + 'static,
+        departure: Arc<Departure>,
     ) -> Self {
-        Self { app: Arc::new(app), head_timeout, door, opening, tls: Box::new(tls) }
+        let polite = departure.polite();
+        Self { app: Arc::new(app), head_timeout, door, opening, tls: Box::new(tls), departure, polite }
     }
 
     /// The same connection, behind a handshake that `early` begins. `None`: it failed.
@@ -98,7 +103,7 @@ impl<A: ServerApp + Send + Sync + 'static> Front<A> {
 
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
         let (place, mut early) = match self.opening {
             Opening::ProxyHeader => proxied::enter(&mut stream, &self.door, self.head_timeout).await?,
             Opening::Request => (self.door.enter(proxied::peer(&*stream))?, BytesMut::new()),
@@ -114,11 +119,14 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
         if http2 {
             guard.speak_http2();
         }
-        self.app.process_new(Box::new(guard), shutdown).await
+        self.app.process_new(Box::new(guard), &self.polite).await
     }
 
-    /// Without this, keep-alive connections would not hear of the shutdown.
+    /// After the last accept. pingora drops whatever waits for a request here; a connection that was just accepted is
+    /// about to bring one, so that comes only at the end.
     async fn cleanup(&self) {
+        self.departure.accepts_no_more();
+        _ = self.departure.ended().wait_for(|ended| *ended).await;
         self.app.cleanup().await;
     }
 }

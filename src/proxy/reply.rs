@@ -49,8 +49,7 @@ pub(super) fn answered(session: &Session) -> Option<StatusCode> {
 
 /// What every answer goes through, ours and the service's.
 pub(super) fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
-    // Both: the drain switch is ours, the other is pingora's own word for a request that began before it.
-    if ctx.snapshot.process.is_leaving() || session.is_process_shutting_down() {
+    if ctx.snapshot.process.departure.is_polite() {
         session.set_keepalive(None);
     }
     headers::to_downstream(response, session.req_header(), ctx)

@@ -7,16 +7,10 @@ use crate::{
     observability::{AccessLog, ConnectionCounters, InFlight, metrics::Metrics},
     store::Store,
     tls::Certificates,
+    types::Departure,
     upstream::States,
 };
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::SystemTime,
-};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 /// What lives as long as the process: learned, counted, written.
 pub struct Process {
@@ -46,7 +40,8 @@ pub struct Process {
     pub shown: Shown,
     /// When the process began.
     pub started: SystemTime,
-    leaving: AtomicBool,
+    /// How far it is in leaving.
+    pub departure: Arc<Departure>,
 }
 
 impl Process {
@@ -75,18 +70,8 @@ impl Process {
             reloads: Reloads::new(started),
             shown: Shown::default(),
             started,
-            leaving: AtomicBool::new(false),
+            departure: Arc::default(),
         }))
-    }
-
-    /// From now on `/health/ready` says 503 and every answer asks its caller for a new connection.
-    pub fn leave(&self) {
-        self.leaving.store(true, Relaxed);
-    }
-
-    /// Whether the process is about to end.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving.load(Relaxed)
     }
 }
 

@@ -176,7 +176,11 @@ impl Snapshot {
     /// What the health pages tell.
     pub fn state(&self) -> State {
         let services = self.services.iter().map(|service| (service.id.to_string(), state(service)));
-        State { leaving: self.process.is_leaving(), generation: self.generation, services: services.collect() }
+        State {
+            leaving: self.process.departure.is_leaving(),
+            generation: self.generation,
+            services: services.collect(),
+        }
     }
 }
 

@@ -84,7 +84,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     let heard = signals::listen()?;
     let mut server = build(&config, &live, &sockets);
     let deadline = config.server.drain.deadline.get();
-    let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), sockets: sockets.clone(), deadline };
+    let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
     server.add_service(background_service("drain", drain));
     let (ask, asked) = channel(WAITING_RELOADS);
     let (admin, asked) = (Admin::new(live.clone(), logger.clone(), ask), Mutex::new(asked));
@@ -125,12 +125,14 @@ fn announce(config: &Config, sockets: &Sockets, operated: Option<SocketAddr>) {
 
 fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
     let mut server = empty(config);
+    let departure = live.pin().process.departure.clone();
     for (index, listener) in config.listeners.iter().enumerate() {
+        departure.begins_to_accept();
         let mut proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
         let (server_options, http2) = http2(listener);
         (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
         let (door, head_timeout) = (door(live, index), listener.head_timeout.get());
-        let front = Front::new(proxy, head_timeout, door, opening(listener), tls_of(live, index));
+        let front = Front::new(proxy, head_timeout, door, opening(listener), tls_of(live, index), departure.clone());
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }

@@ -105,7 +105,7 @@ impl Signals {
     /// Still accepting, but asking every caller to go elsewhere: what pingora does at the end, dropping idle
     /// connections, then hits nobody who is about to use one.
     async fn leave(&self, mut asked: Receiver<Asked>) -> ShutdownSignal {
-        self.process.leave();
+        self.process.departure.leave();
         log::info!("SIGTERM: leaving; for {:?} answers close their connections, then the listeners close", self.pause);
         let stopped = async { while asked.recv().await.is_some_and(|asked| asked != Asked::Stop) {} };
         tokio::select! {

@@ -12,10 +12,7 @@ use std::{
     io,
     net::{TcpListener, ToSocketAddrs},
     os::fd::IntoRawFd,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -34,8 +31,6 @@ const KEEP_ALIVE: TcpKeepalive = TcpKeepalive {
 pub(super) struct Sockets {
     fds: ListenFds,
     addresses: Arc<[String]>,
-    /// Listeners whose accept loop has not ended.
-    accepting: Arc<AtomicUsize>,
 }
 
 impl Sockets {
@@ -49,18 +44,12 @@ impl Sockets {
             fds.add(address.clone(), socket.into_raw_fd());
             addresses.push(address);
         }
-        let accepting = Arc::new(AtomicUsize::new(addresses.len()));
-        Ok(Self { fds: Arc::new(Mutex::new(fds)), addresses: addresses.into(), accepting })
+        Ok(Self { fds: Arc::new(Mutex::new(fds)), addresses: addresses.into() })
     }
 
     /// What is listened on, in the order of the file; with real ports where the file says 0.
     pub(super) fn addresses(&self) -> &[String] {
         &self.addresses
-    }
-
-    /// How many listeners still accept connections, or have not begun to.
-    pub(super) fn accepting(&self) -> usize {
-        self.accepting.load(Relaxed)
     }
 }
 
@@ -117,7 +106,6 @@ fn buffers() -> L4BufferSettings {
 impl<A: ServerApp + Send + Sync + 'static> pingora::services::Service for OnSockets<A> {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
         self.service.start_service(Some(self.sockets.fds.clone()), shutdown, listeners_per_fd).await;
-        self.sockets.accepting.fetch_sub(1, Relaxed);
     }
 
     fn name(&self) -> &str {
