@@ -1,6 +1,5 @@
 use super::ConfigArgument;
 use crate::{
-    config::Config,
     server::{self, Ask, Said, StartError},
     types::Span,
 };
@@ -25,6 +24,9 @@ pub(super) struct Arguments {
     /// What to start. Default: the file that the running process was started from
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
+    /// Folder of the running gateway: then the configuration is not read here. Default: server.run_dir of the configuration
+    #[arg(long, value_name = "PATH")]
+    run_dir: Option<PathBuf>,
     /// How long both processes serve before the new one is the gateway. Default: server.handoff.watch
     #[arg(long, value_name = "TIME")]
     watch: Option<Span>,
@@ -32,14 +34,13 @@ pub(super) struct Arguments {
 
 /// Ask the running gateway to hand over to a new process, and wait until that is decided.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
-    let loaded = arguments.config.source().load()?;
+    let socket = socket(arguments)?;
     let ask = Ask {
         binary: arguments.binary.as_deref().map(absolute).transpose()?,
         config: arguments.config.config.as_deref().map(absolute).transpose()?,
         watch_ms: arguments.watch.map(|watch| u64::try_from(watch.get().as_millis()).unwrap_or(u64::MAX)),
         ..Ask::default()
     };
-    let socket = socket(&loaded.config)?;
     let said = server::ask_to_upgrade(&socket, ask, |said| {
         if let Said::Step(text) = said {
             println!("{text}");
@@ -68,13 +69,18 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
     path.canonicalize().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-fn socket(config: &Config) -> io::Result<PathBuf> {
-    let places = server::upgrade_sockets(config);
-    places.iter().find(|place| place.exists()).cloned().ok_or_else(|| {
+fn socket(arguments: &Arguments) -> Result<PathBuf, StartError> {
+    let run_dir = match &arguments.run_dir {
+        Some(folder) => folder.display().to_string(),
+        None => arguments.config.source().load()?.config.server.run_dir.clone(),
+    };
+    let places = server::upgrade_sockets(&run_dir);
+    let found = places.iter().find(|place| place.exists()).cloned().ok_or_else(|| {
         let [first, own] = places.map(|place| place.display().to_string());
         io::Error::other(format!(
-            "no gateway is there to be asked, neither at {first} nor at {own}; is it running, and --config (or \
-             server.run_dir) the same?"
+            "no gateway is there to be asked, neither at {first} nor at {own}; is it running, and server.run_dir its own? \
+             --run-dir names another"
         ))
-    })
+    });
+    Ok(found?)
 }

@@ -148,9 +148,9 @@ fn front(server: &Server, config: &Config, live: &Live) -> Front<HttpProxy<Gatew
     Front::new(proxy, head_timeout, door(live, 0), Opening::Request, || None, departure)
 }
 
-/// Where a gateway of this configuration may be asked to hand over.
-pub fn upgrade_sockets(config: &Config) -> [PathBuf; 2] {
-    run_dir::sockets(&config.server.run_dir)
+/// Where a gateway with this `server.run_dir` may be asked to hand over.
+pub fn upgrade_sockets(run_dir: &str) -> [PathBuf; 2] {
+    run_dir::sockets(run_dir)
 }
 
 /// The last lines, then out. From within, and not by returning: the workers serve on until the process is gone.

@@ -76,7 +76,8 @@ pub(super) fn open(
     kept: &mut Kept,
 ) -> io::Result<TcpListener> {
     let text = address.to_string();
-    let socket = match passed.take(role, &text) {
+    let found = passed.take(role, &text).or_else(|| passed.take_at(role, address));
+    let socket = match found {
         Some(socket) => TcpListener::from(socket),
         None => bind(address)?,
     };

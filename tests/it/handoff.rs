@@ -224,6 +224,15 @@ fn listeners_and_threads_change_with_a_handoff() {
     assert!(answers(&gateway));
     assert_eq!(super::support::Client::connect(free).get("/ping", &[]).body, "one");
     gateway.tells(&["with 2 worker threads"]);
+    // The same address under another name.
+    gateway.rewrite(&more.replace(&free.to_string(), &format!("localhost:{}", free.port())));
+    assert_eq!(upgraded(&gateway, &[]).code, Some(0), "{}", gateway.stderr());
+    assert_eq!(super::support::Client::connect(free).get("/ping", &[]).body, "one");
+    // Who knows where it is needs no configuration.
+    let mut command = edgeway(&gateway.path("."));
+    let run_dir = gateway.path("run");
+    let outcome: Outcome = command.args(["upgrade", "--run-dir"]).arg(run_dir).output().unwrap().into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
 }
 
 /// The lines by which one sees how far a handoff is.

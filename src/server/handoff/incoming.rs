@@ -9,9 +9,12 @@ use super::{
 use crate::{
     runtime::{Former, HandoffResult, Process},
     server::{signals::Asked, sockets::Sockets},
+    types::ListenAddress,
 };
+use rustix::net::getsockname;
 use std::{
     io,
+    net::{SocketAddr, ToSocketAddrs},
     os::fd::OwnedFd,
     process,
     sync::Arc,
@@ -38,10 +41,21 @@ pub(in crate::server) struct Passed {
 }
 
 impl Passed {
-    /// The one for this address; each is taken once.
+    /// The one for this address, as the file writes it; each is taken once.
     pub(in crate::server) fn take(&mut self, role: Role, address: &str) -> Option<OwnedFd> {
-        let is_it = |(its, text, _): &(Role, String, OwnedFd)| *its == role && text == address;
-        let at = self.sockets.iter().position(is_it)?;
+        self.take_if(role, |text, _| text == address)
+    }
+
+    /// The one that listens there, however the file of the old process wrote it.
+    pub(in crate::server) fn take_at(&mut self, role: Role, address: &ListenAddress) -> Option<OwnedFd> {
+        let all: Vec<SocketAddr> = address.to_string().to_socket_addrs().ok()?.collect();
+        let listens =
+            |socket: &OwnedFd| getsockname(socket).ok().and_then(|address| SocketAddr::try_from(address).ok());
+        self.take_if(role, |_, socket| listens(socket).is_some_and(|address| all.contains(&address)))
+    }
+
+    fn take_if(&mut self, role: Role, is_it: impl Fn(&str, &OwnedFd) -> bool) -> Option<OwnedFd> {
+        let at = self.sockets.iter().position(|(its, text, socket)| *its == role && is_it(text, socket))?;
         Some(self.sockets.remove(at).2)
     }
 }
