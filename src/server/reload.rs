@@ -138,6 +138,7 @@ impl Reload {
     }
 
     async fn reload(&self, file: &mut WatchedSource) -> Result<u64, ReloadError> {
+        self.handoff.supervisor.reloading();
         // Before it is read: a change meanwhile is another one.
         file.taken().await;
         let before = self.live.pin().config.clone();
@@ -171,6 +172,15 @@ impl Reload {
             Err(error) => log::error!("reload refused, the running configuration stays:\n{error}"),
         }
         self.live.pin().process.reloads.ended(&outcome, SystemTime::now());
+        // Also where nothing has changed: it serves, and the reload is over.
+        self.handoff.supervisor.ready();
+        self.handoff.supervisor.status(&match &outcome {
+            Ok(generation) => format!("generation {generation} of the configuration serves"),
+            Err(_) => {
+                let stays = self.live.pin().generation;
+                format!("the last reload was refused, as the log says; generation {stays} of the configuration serves")
+            }
+        });
         outcome
     }
 }
