@@ -128,7 +128,7 @@ pub fn run(
     let (pause, asked) = (loaded.config.server.drain.pause.get(), Mutex::new(Some(heard.asked)));
     let signals = Signals { process: process.clone(), pause, handoff, asked };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
-    end(&process, &run_dir)
+    end(&process, &opened.run_dir)
 }
 
 /// Everything that needs no socket.
