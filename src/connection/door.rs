@@ -41,18 +41,8 @@ impl Door {
             refused_in_all: Teller::new(|count, last| {
                 log::warn!("{count} connections were refused in a second: max_connections are open; last from {last}");
             }),
-            refused_per_address: Teller::new(|count, last| {
-                log::warn!(
-                    "{count} connections were refused in a second: their address has max_connections_per_address \
-                     open (a balancer belongs into trusted_proxies); last from {last}"
-                );
-            }),
-            refused_by_process: Teller::new(|count, last| {
-                log::warn!(
-                    "{count} connections were refused in a second: server.max_connections are open, or as many as file \
-                     descriptors allow; last from {last}"
-                );
-            }),
+            refused_per_address: refused_per_address(),
+            refused_by_process: refused_by_process(),
             proxies_untrusted: Teller::new(|count, last| {
                 log::warn!(
                     "{count} connections were refused in a second: this listener speaks the PROXY protocol with \
@@ -115,6 +105,24 @@ impl Door {
     pub(super) fn no_header(&self, peer: Option<IpAddr>) {
         self.0.refused(ConnectionRefusal::ProxyHeader, peer);
     }
+}
+
+fn refused_per_address() -> Arc<Teller> {
+    Teller::new(|count, last| {
+        log::warn!(
+            "{count} connections were refused in a second: their address has max_connections_per_address open (a \
+             balancer belongs into trusted_proxies); last from {last}"
+        );
+    })
+}
+
+fn refused_by_process() -> Arc<Teller> {
+    Teller::new(|count, last| {
+        log::warn!(
+            "{count} connections were refused in a second: server.max_connections are open, or as many as file \
+             descriptors allow; last from {last}"
+        );
+    })
 }
 
 impl Inner {

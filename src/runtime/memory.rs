@@ -72,56 +72,13 @@ pub struct Memory {
 impl Memory {
     /// Of `config`, with so many connections of callers at most and so many worker threads.
     pub fn of(config: &Config, connections: u64, workers: usize) -> Self {
-        let part = |name, key, count, each| MemoryPart { name, key, count, each };
-        let tls = config.listeners.iter().any(|listener| listener.tls.is_some());
-        let connection = if tls { TLS_CONNECTION } else { CONNECTION };
-        let (auth, workers) = (&config.auth, workers as u64);
-        let revoked = if auth.revocation.mode == RevocationMode::Off { 0 } else { auth.revocation.most as u64 };
-        let answers = config.ext_auth.values().filter(|entry| !entry.cache.get().is_zero()).count() as u64;
-        let pool = config.server.upstream_idle_connections as u64;
-        let expected = config.limits.expected_keys.get();
-        let passwords = auth.basic.as_ref().map_or(0, auth::password_memory);
-        let all = [
-            part("process", None, 1, PROCESS),
-            part("workers", Some("server.threads"), workers, WORKER),
-            part("connections", Some("max_connections"), connections, connection),
-            part("idle connections to services", Some("server.upstream_idle_connections"), pool, IDLE_TO_SERVICE),
-            part("verified tokens", Some("auth.remember"), auth.remember as u64, auth::TOKEN_MEMORY),
-            part("revocations", Some("auth.revocation.most"), revoked, auth::REVOCATION_MEMORY),
-            part("passwords being checked", Some("auth.basic"), 1, passwords),
-            part("answers of authorisers", Some("ext_auth.*.cache"), answers, ext_auth::ANSWER_MEMORY),
-            part(
-                "sketches of limits",
-                Some("limits.expected_keys"),
-                windows(config),
-                Counters::sketch_memory(expected),
-            ),
-            part("exact counters of limits", Some("limits.expected_keys"), 2, Counters::table_memory(expected)),
-            part("routes", Some("routes"), config.routes.len() as u64, ROUTE),
-            part("endpoints", Some("services"), endpoints(config), ENDPOINT),
-            part("tables of consistent_hash", Some("services.*.balancer"), hash_tables(config), HASH_TABLE),
-            part("lists in files", Some("*_file"), list_files(config), LIST_FILE),
-            part("sets of keys", Some("auth"), key_sets(config), KEY_SET),
-            part(
-                "access log",
-                Some("log.access"),
-                u64::from(config.log.access),
-                AccessLog::memory(workers as usize) as u64,
-            ),
-            part("stderr", None, 1, STDERR),
-            part("operators", Some("admin.enabled"), u64::from(config.admin.enabled), OPERATORS),
-        ];
-        Self { parts: all.into_iter().filter(|part| part.bytes() > 0).collect() }
+        let all = process(config, connections, workers).into_iter().chain(caches(config)).chain(compiled(config));
+        Self { parts: all.filter(|part| part.bytes() > 0).collect() }
     }
 
     /// Bytes of everything that stands.
     pub fn standing(&self) -> u64 {
         self.parts.iter().map(MemoryPart::bytes).fold(0, u64::saturating_add)
-    }
-
-    /// Bytes that each request under way adds, about.
-    pub fn of_a_request(&self) -> u64 {
-        REQUEST
     }
 
     /// What is wrong where `limit` bytes are all there are, and what would be right.
@@ -166,6 +123,55 @@ impl fmt::Display for Memory {
         }
         Ok(())
     }
+}
+
+const fn part(name: &'static str, key: Option<&'static str>, count: u64, each: u64) -> MemoryPart {
+    MemoryPart { name, key, count, each }
+}
+
+/// What serves.
+fn process(config: &Config, connections: u64, workers: usize) -> [MemoryPart; 7] {
+    let tls = config.listeners.iter().any(|listener| listener.tls.is_some());
+    let connection = if tls { TLS_CONNECTION } else { CONNECTION };
+    let pool = config.server.upstream_idle_connections as u64;
+    let (log, operated) = (u64::from(config.log.access), u64::from(config.admin.enabled));
+    [
+        part("process", None, 1, PROCESS),
+        part("workers", Some("server.threads"), workers as u64, WORKER),
+        part("connections", Some("max_connections"), connections, connection),
+        part("idle connections to services", Some("server.upstream_idle_connections"), pool, IDLE_TO_SERVICE),
+        part("access log", Some("log.access"), log, AccessLog::memory(workers) as u64),
+        part("stderr", None, 1, STDERR),
+        part("operators", Some("admin.enabled"), operated, OPERATORS),
+    ]
+}
+
+/// What is remembered.
+fn caches(config: &Config) -> [MemoryPart; 6] {
+    let auth = &config.auth;
+    let revoked = if auth.revocation.mode == RevocationMode::Off { 0 } else { auth.revocation.most as u64 };
+    let passwords = auth.basic.as_ref().map_or(0, auth::password_memory);
+    let answers = config.ext_auth.values().filter(|entry| !entry.cache.get().is_zero()).count() as u64;
+    let (keys, expected) = (Some("limits.expected_keys"), config.limits.expected_keys.get());
+    [
+        part("verified tokens", Some("auth.remember"), auth.remember as u64, auth::TOKEN_MEMORY),
+        part("revocations", Some("auth.revocation.most"), revoked, auth::REVOCATION_MEMORY),
+        part("passwords being checked", Some("auth.basic"), 1, passwords),
+        part("answers of authorisers", Some("ext_auth.*.cache"), answers, ext_auth::ANSWER_MEMORY),
+        part("sketches of limits", keys, windows(config), Counters::sketch_memory(expected)),
+        part("exact counters of limits", keys, 2, Counters::table_memory(expected)),
+    ]
+}
+
+/// What the file itself becomes.
+fn compiled(config: &Config) -> [MemoryPart; 5] {
+    [
+        part("routes", Some("routes"), config.routes.len() as u64, ROUTE),
+        part("endpoints", Some("services"), endpoints(config), ENDPOINT),
+        part("tables of consistent_hash", Some("services.*.balancer"), hash_tables(config), HASH_TABLE),
+        part("lists in files", Some("*_file"), list_files(config), LIST_FILE),
+        part("sets of keys", Some("auth"), key_sets(config), KEY_SET),
+    ]
 }
 
 fn mib(bytes: u64) -> u64 {

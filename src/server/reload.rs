@@ -172,15 +172,15 @@ impl Reload {
             Err(error) => log::error!("reload refused, the running configuration stays:\n{error}"),
         }
         self.live.pin().process.reloads.ended(&outcome, SystemTime::now());
-        // Also where nothing has changed: it serves, and the reload is over.
-        self.handoff.supervisor.ready();
-        self.handoff.supervisor.status(&match &outcome {
-            Ok(generation) => format!("generation {generation} of the configuration serves"),
-            Err(_) => {
-                let stays = self.live.pin().generation;
-                format!("the last reload was refused, as the log says; generation {stays} of the configuration serves")
-            }
-        });
+        self.tell(&outcome);
         outcome
+    }
+
+    /// To the supervisor, also where nothing has changed: it serves, and the reload is over.
+    fn tell(&self, outcome: &Result<u64, ReloadError>) {
+        self.handoff.supervisor.ready();
+        let generation = self.live.pin().generation;
+        let refused = if outcome.is_err() { "the last reload was refused, as the log says; " } else { "" };
+        self.handoff.supervisor.status(&format!("{refused}generation {generation} of the configuration serves"));
     }
 }

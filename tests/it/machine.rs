@@ -86,7 +86,7 @@ fn half_a_core_and_64_mib_are_one_worker_and_the_whole_tour() {
 fn with_descriptors(soft: u32, hard: u32, sections: &str) -> Gateway {
     Gateway::start_below(sections, |command| {
         let mut shell = Command::new("/bin/sh");
-        let limits = format!("ulimit -Hn {hard} && ulimit -Sn {soft} && exec \"$0\" \"$@\"");
+        let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
         shell.args(["-c", &limits]).arg(command.get_program()).args(command.get_args());
         shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.get_current_dir().map(|folder| shell.current_dir(folder));
