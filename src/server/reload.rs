@@ -115,10 +115,7 @@ impl BackgroundService for Reload {
                 () = self.signalled.notified() => drop(self.reload(&mut file).await),
                 // Whoever asked may be gone by then.
                 Some(asked) = asked.recv() => drop(asked.done.send(self.reload(&mut file).await)),
-                _ = looks.tick() => if self.live.pin().config.server.reload_on_change && file.has_changed().await {
-                    log::info!("the configuration file has changed");
-                    drop(self.reload(&mut file).await);
-                },
+                _ = looks.tick() => self.look(&mut file).await,
                 _ = shutdown.changed() => break,
             }
         }
@@ -128,6 +125,16 @@ impl BackgroundService for Reload {
 }
 
 impl Reload {
+    /// What is to be done every second.
+    async fn look(&self, file: &mut WatchedSource) {
+        let live = self.live.clone();
+        _ = spawn_blocking(move || live.tidy()).await;
+        if self.live.pin().config.server.reload_on_change && file.has_changed().await {
+            log::info!("the configuration file has changed");
+            drop(self.reload(file).await);
+        }
+    }
+
     async fn reload(&self, file: &mut WatchedSource) -> Result<u64, ReloadError> {
         // Before it is read: a change meanwhile is another one.
         file.taken().await;
