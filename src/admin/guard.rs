@@ -39,6 +39,8 @@ enum Refusal {
     Host,
     Origin,
     Token,
+    /// Another process is the gateway.
+    Superseded,
 }
 
 /// Refuse, or pass on with the author's name.
@@ -48,15 +50,27 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let config = admin.live.pin().config.clone();
+    let snapshot = admin.live.pin();
+    let (config, superseded) = (snapshot.config.clone(), snapshot.process.departure.is_superseded());
+    drop(snapshot);
     let rules = Rules { local: admin.local, token: config.admin.token.as_ref() };
-    match rules.check(request.method(), request.uri().path(), request.headers()) {
+    let mut response = match rules.check(request.method(), request.uri().path(), request.headers()) {
+        Ok(_) if superseded && !reads(request.method()) => Refusal::Superseded.into_response(),
         Ok(by) => {
             request.extensions_mut().insert(Author { peer, by });
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
+    };
+    if superseded {
+        // The next question goes to the process that is the gateway now.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+fn reads(method: &Method) -> bool {
+    [Method::GET, Method::HEAD].contains(method)
 }
 
 struct Rules<'t> {
@@ -72,7 +86,7 @@ impl Rules<'_> {
             return Err(Refusal::Host);
         }
         // Browsers say with each change from where it comes; nothing but a browser does.
-        if ![Method::GET, Method::HEAD].contains(method) && headers.contains_key(header::ORIGIN) {
+        if !reads(method) && headers.contains_key(header::ORIGIN) {
             return Err(Refusal::Origin);
         }
         match self.token {
@@ -127,6 +141,11 @@ impl IntoResponse for Refusal {
             Self::Origin => {
                 problem(StatusCode::FORBIDDEN, "bad_origin", "changes do not come from a browser; leave Origin out")
             }
+            Self::Superseded => problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "superseded",
+                "another process is the gateway now; ask again on a new connection, which reaches it",
+            ),
             Self::Token => {
                 let detail = "send the admin token: Authorization: Bearer …";
                 let mut response = problem(StatusCode::UNAUTHORIZED, "token_missing", detail);

@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, Sleep, sleep},
 };
 
@@ -27,6 +27,7 @@ const SILENCE: Duration = Duration::from_secs(75);
 pub(super) struct Listener {
     socket: TcpListener,
     room: Arc<Semaphore>,
+    is_gateway: watch::Receiver<bool>,
 }
 
 /// A connection and its place among the others.
@@ -41,8 +42,8 @@ pub(super) struct Connection {
 pub(super) struct Peer(pub(super) SocketAddr);
 
 impl Listener {
-    pub(super) fn new(socket: TcpListener) -> Self {
-        Self { socket, room: Arc::new(Semaphore::new(MOST)) }
+    pub(super) fn new(socket: TcpListener, is_gateway: watch::Receiver<bool>) -> Self {
+        Self { socket, room: Arc::new(Semaphore::new(MOST)), is_gateway }
     }
 }
 
@@ -54,7 +55,13 @@ impl axum::serve::Listener for Listener {
         loop {
             // Never closed, so there is always an answer.
             let Ok(place) = self.room.clone().acquire_owned().await else { continue };
-            match self.socket.accept().await {
+            // Whoever tells is there as long as the process.
+            _ = self.is_gateway.wait_for(|is_gateway| *is_gateway).await;
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                _ = self.is_gateway.changed() => continue,
+            };
+            match accepted {
                 Ok((stream, peer)) => {
                     _ = stream.set_nodelay(true);
                     return (Connection { stream, silent: Box::pin(sleep(SILENCE)), _place: place }, peer);

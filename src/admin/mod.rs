@@ -28,7 +28,10 @@ use crate::{
 use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state, routing};
 use listener::{Listener, Peer};
 use std::{fmt, io, net::TcpListener, thread};
-use tokio::{runtime::Builder, sync::mpsc::Sender};
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc::Sender, watch},
+};
 
 /// Largest body of a request: all that is sent here is a few words.
 const LARGEST_BODY: usize = 16 * 1024;
@@ -49,16 +52,17 @@ impl Admin {
         Self { live, logger, reload, local: true }
     }
 
-    /// Answer on `socket` from a thread of its own until the process ends.
+    /// Answer on `socket` from a thread of its own until the process ends; new connections only while this process
+    /// `is_gateway`, because another one may listen there too.
     ///
     /// # Errors
     /// The machine has no thread or no descriptor left.
-    pub fn serve(mut self, socket: TcpListener) -> io::Result<()> {
+    pub fn serve(mut self, socket: TcpListener, is_gateway: watch::Receiver<bool>) -> io::Result<()> {
         self.local = socket.local_addr()?.ip().is_loopback();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _inside = runtime.enter();
-            Listener::new(tokio::net::TcpListener::from_std(socket)?)
+            Listener::new(tokio::net::TcpListener::from_std(socket)?, is_gateway)
         };
         let service = self.router().into_make_service_with_connect_info::<Peer>();
         let serve = move || {

@@ -3,7 +3,7 @@
 use crate::{
     observability::LogLevel,
     resilience::{BreakerStatus, GateReport},
-    runtime::{History, Snapshot},
+    runtime::{Former, History, Snapshot},
     tls::CertificateReport,
     upstream::{EndpointReport, Health, Service},
 };
@@ -28,12 +28,36 @@ pub(super) struct State {
     reloads: Reloads,
     /// Those that listeners show.
     certificates: Vec<Certificate>,
+    /// The process before this one, while it finishes what it has.
+    former_process: Option<FormerState>,
 }
 
 #[derive(Serialize)]
 struct Certificate {
     names: Box<[Box<str>]>,
     expires: String,
+}
+
+/// A process that has handed over.
+#[derive(Serialize)]
+pub(super) struct FormerState {
+    pid: u32,
+    started: String,
+    age_seconds: u64,
+    connections: u64,
+    in_flight: u64,
+}
+
+impl FormerState {
+    pub(super) fn of(former: Former, now: SystemTime) -> Self {
+        Self {
+            pid: former.pid,
+            started: date(former.started),
+            age_seconds: now.duration_since(former.started).unwrap_or_default().as_secs(),
+            connections: former.connections,
+            in_flight: former.in_flight,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -119,6 +143,7 @@ pub(super) fn state(snapshot: &Snapshot, log_level: LogLevel) -> State {
         services: services(snapshot, Instant::now()),
         reloads: reloads(history),
         certificates: process.certificates.report().into_iter().map(certificate).collect(),
+        former_process: process.handoffs.former().map(|former| FormerState::of(former, SystemTime::now())),
     }
 }
 

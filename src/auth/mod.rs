@@ -37,6 +37,7 @@ mod revocation;
 mod source;
 mod token;
 
+pub use crate::store::Entry as RevocationEntry;
 pub use crate::types::{AuthMethod as Method, RouteAuth};
 pub use access::{Access, AccessError, Forbidden};
 pub use authenticator::Authenticator;

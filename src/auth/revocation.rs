@@ -204,6 +204,17 @@ impl Revocations {
         waiting.drain(..count);
     }
 
+    /// All that are not over, for a process that takes over from this one.
+    pub fn export(&self) -> Vec<Entry> {
+        self.lists.read().entries(&HashSet::new(), unix_millis())
+    }
+
+    /// What the process before this one knew; `most` as in [`RevocationConfig`].
+    pub fn take_over(&self, entries: Vec<Entry>, most: usize) {
+        self.most.store(most, Relaxed);
+        self.merge(entries);
+    }
+
     /// How many there are.
     pub fn report(&self) -> RevocationReport {
         let lists = self.lists.read();

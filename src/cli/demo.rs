@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
         _ = io::stdout().write_all(welcome(&callable(address), &token, &origin).as_bytes());
     };
     let source = Source::Fixed(Box::new(loaded.clone()));
-    server::run(&loaded, source, logger, started).map_err(|error| explain(error, &arguments.listen))
+    server::run(&loaded, source, logger, None, started).map_err(|error| explain(error, &arguments.listen))
 }
 
 /// The environment has no say, so that the demo is the same everywhere.

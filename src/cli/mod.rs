@@ -8,7 +8,9 @@ mod health;
 mod reload;
 mod run;
 mod schema;
+mod take_over;
 mod token;
+mod upgrade;
 
 use crate::server::{Source, StartError};
 use clap::{Parser, Subcommand, error::ErrorKind};
@@ -39,7 +41,7 @@ Examples:
   edgeway check --config conf/edgeway.yaml    every error of a file, with line and column
   edgeway run --config conf/edgeway.yaml      serve
 
-Signals: SIGHUP reloads the configuration, SIGTERM drains and leaves, SIGINT leaves at once.";
+Signals: SIGHUP reloads the configuration, SIGQUIT hands over to a new process, SIGTERM drains and leaves, SIGINT\nleaves at once.";
 
 #[derive(Parser)]
 #[command(name = "edgeway", version = VERSION, about = "An API gateway: routed, authenticated, balanced, and every decision explained.",
@@ -63,10 +65,15 @@ enum Command {
     Token(token::Arguments),
     /// Read the configuration of the running gateway again, and wait for what comes of it
     Reload(reload::Arguments),
+    /// Hand over from the running gateway to a new process, without losing a request
+    Upgrade(upgrade::Arguments),
     /// Ask the running gateway whether it is ready: exit 0 or 1
     Health(health::Arguments),
     /// Hash a password or an API key for the configuration, which never holds either
     Hash(hash::Arguments),
+    /// What a handoff starts
+    #[command(hide = true)]
+    TakeOver(take_over::Arguments),
 }
 
 /// `--config`, which most commands have.
@@ -104,6 +111,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match command {
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Upgrade(arguments) => upgrade::run(&arguments),
         other => other.run().map(|()| ExitCode::SUCCESS),
     };
     // What was said before comes first.
@@ -120,8 +128,9 @@ impl Command {
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Token(arguments) => token::run(&arguments),
             Self::Hash(arguments) => hash::run(&arguments),
+            Self::TakeOver(arguments) => take_over::run(&arguments),
             // Their exit code says more.
-            Self::Reload(_) | Self::Health(_) => Ok(()),
+            Self::Reload(_) | Self::Health(_) | Self::Upgrade(_) => Ok(()),
         }
     }
 }

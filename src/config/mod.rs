@@ -56,7 +56,7 @@ pub use load::Loaded;
 pub use route::{HeadersConfig, RedirectConfig, RouteConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-pub use server::{DrainConfig, ListenerConfig, ServerConfig};
+pub use server::{DrainConfig, HandoffConfig, ListenerConfig, ServerConfig};
 pub use source_map::{Place, SourceMap};
 use std::collections::BTreeMap;
 

@@ -41,6 +41,8 @@ pub struct ServerConfig {
     pub reload_on_change: bool,
     /// What happens between SIGTERM and the end.
     pub drain: DrainConfig,
+    /// What happens when a new process takes over: `edgeway upgrade`, SIGQUIT.
+    pub handoff: HandoffConfig,
 }
 
 impl Default for ServerConfig {
@@ -58,6 +60,7 @@ impl Default for ServerConfig {
             upstream_idle_connections_per_host: None,
             reload_on_change: true,
             drain: DrainConfig::default(),
+            handoff: HandoffConfig::default(),
         }
     }
 }
@@ -84,6 +87,28 @@ pub struct DrainConfig {
 impl Default for DrainConfig {
     fn default() -> Self {
         Self { pause: Span::seconds(15), deadline: Span::seconds(35) }
+    }
+}
+
+/// `server.handoff:`.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HandoffConfig {
+    /// Longest time from the start of the new process until it serves. Default: 30s.
+    pub ready: Span,
+    /// How long both serve before the new process is the gateway: when it dies or answers worse than the old one
+    /// meanwhile, the old one stays. `edgeway upgrade --watch` says otherwise for once. Default: 10s.
+    pub watch: Span,
+    /// How long the old process then still accepts, each of its answers closing its connection. Default: the longest
+    /// `keepalive_timeout` + 5s, in which every idle connection is used once more or closed.
+    pub linger: Option<Span>,
+    /// How long the old process, which accepts no more then, lets WebSockets and streams go on. Default: 1h.
+    pub streams: Span,
+}
+
+impl Default for HandoffConfig {
+    fn default() -> Self {
+        Self { ready: Span::seconds(30), watch: Span::seconds(10), linger: None, streams: Span::seconds(3_600) }
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<Problem> {
         if !same {
             problems.push((
                 pointer.to_owned(),
-                "cannot change while the gateway runs; restart it to change this".to_owned(),
+                "cannot change while the gateway runs; `edgeway upgrade` changes it without losing a request, and so does a restart with a drain".to_owned(),
             ));
         }
     };

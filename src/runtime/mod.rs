@@ -5,6 +5,7 @@
 
 mod changes;
 mod fixed;
+mod handoffs;
 mod headers;
 mod listener;
 mod live;
@@ -17,6 +18,7 @@ mod scrape_upstream;
 mod snapshot;
 
 pub use changes::changes;
+pub use handoffs::{Former, HandoffResult, Handoffs};
 pub use headers::HeaderEdits;
 pub use listener::Listener;
 pub use live::Live;

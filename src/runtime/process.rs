@@ -1,4 +1,4 @@
-use super::{Reloads, Shown};
+use super::{Handoffs, Reloads, Shown};
 use crate::{
     addresses::AddressFiles,
     auth::Revocations,
@@ -7,7 +7,7 @@ use crate::{
     observability::{AccessLog, ConnectionCounters, InFlight, metrics::Metrics},
     store::Store,
     tls::Certificates,
-    types::Departure,
+    types::{Count, Departure},
     upstream::States,
 };
 use std::{fmt, sync::Arc, time::SystemTime};
@@ -36,6 +36,10 @@ pub struct Process {
     pub metrics: Metrics,
     /// What became of reloads.
     pub reloads: Reloads,
+    /// What became of handoffs, and the process before this one.
+    pub handoffs: Handoffs,
+    /// Faults of our own that were met.
+    pub panics: Count,
     /// The metrics as callers saw them last.
     pub shown: Shown,
     /// When the process began.
@@ -68,6 +72,8 @@ impl Process {
             revocations: Arc::default(),
             metrics: Metrics::new(codes),
             reloads: Reloads::new(started),
+            handoffs: Handoffs::default(),
+            panics: Count::default(),
             shown: Shown::default(),
             started,
             departure: Arc::default(),

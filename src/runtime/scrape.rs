@@ -7,9 +7,10 @@ use crate::{
         CONTENT_TYPE, MetricFamily, Seen, exposition,
         names::{
             BAD_ADDRESS_FILES, BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_FAILURES, CONNECTIONS, CONNECTIONS_OPEN,
-            CONNECTIONS_REFUSED, DROPPED_LINES, EXT_AUTH_REQUESTS, EXT_AUTH_WAIT, FAILED_RELOADS, GENERATION,
-            HANDSHAKE_FAILURES, IDLE_CLOSED, IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD, LIMIT_COUNTERS,
-            LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS, REVOCATIONS_AGREED,
+            CONNECTIONS_REFUSED, DRAINING, DROPPED_LINES, EXT_AUTH_REQUESTS, EXT_AUTH_WAIT, FAILED_RELOADS,
+            FORMER_CONNECTIONS, FORMER_IN_FLIGHT, FORMER_PID, FORMER_START, GENERATION, HANDOFFS, HANDSHAKE_FAILURES,
+            IDLE_CLOSED, IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS,
+            MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS, REVOCATIONS_AGREED,
             REVOCATIONS_WAITING, SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
         },
         process_families, unix,
@@ -84,6 +85,7 @@ impl Snapshot {
             revocations(self),
             ext_auth(self),
             configuration(self),
+            handoffs(process),
             gateway(process),
             connections(process),
             certificates(process),
@@ -147,6 +149,19 @@ fn configuration(snapshot: &Snapshot) -> Vec<MetricFamily> {
         FAILED_RELOADS.one(history.failed as f64),
         LAST_RELOAD.one(unix(history.last_success)),
     ]
+}
+
+fn handoffs(process: &Process) -> Vec<MetricFamily> {
+    let results = process.handoffs.results().into_iter().map(|(result, count)| ([result], count as f64));
+    let draining = process.departure.is_leaving();
+    let mut families = vec![HANDOFFS.each(results), DRAINING.one(if draining { 1.0 } else { 0.0 })];
+    if let Some(former) = process.handoffs.former() {
+        families.push(FORMER_PID.one(f64::from(former.pid)));
+        families.push(FORMER_START.one(unix(former.started)));
+        families.push(FORMER_CONNECTIONS.one(former.connections as f64));
+        families.push(FORMER_IN_FLIGHT.one(former.in_flight as f64));
+    }
+    families
 }
 
 fn connections(process: &Process) -> Vec<MetricFamily> {

@@ -1,5 +1,5 @@
 use super::run_dir::RunDir;
-use crate::runtime::Process;
+use crate::{config::ServerConfig, runtime::Process};
 use async_trait::async_trait;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
 use std::{sync::Arc, time::Duration};
@@ -17,26 +17,36 @@ const GOODBYE: Duration = Duration::from_millis(500);
 
 /// Ends the process as soon as nothing is in flight. pingora would sleep its whole grace period.
 pub(super) struct Drain {
-    pub(super) process: Arc<Process>,
-    pub(super) run_dir: Arc<RunDir>,
-    pub(super) deadline: Duration,
+    process: Arc<Process>,
+    run_dir: Arc<RunDir>,
+    /// Longest time for requests in flight.
+    deadline: Duration,
+    /// The same for WebSockets and streams, where another process is the gateway.
+    streams: Duration,
 }
 
 #[async_trait]
 impl BackgroundService for Drain {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         _ = shutdown.changed().await;
-        self.idle(Instant::now() + self.deadline).await;
+        let began = Instant::now();
+        self.idle(began).await;
+        let cut = self.process.in_flight.count();
         self.goodbye().await;
-        match self.process.in_flight.count() {
-            0 => log::info!("drained: nothing was in flight any more"),
-            cut => log::warn!("drained: {cut} requests were cut at the deadline of {:?}", self.deadline),
+        match cut {
+            ..=0 => log::info!("drained: nothing was in flight any more"),
+            cut => log::warn!("drained: {cut} requests were cut after {:?}", began.elapsed()),
         }
         super::end(&self.process, &self.run_dir)
     }
 }
 
 impl Drain {
+    pub(super) fn new(process: &Arc<Process>, run_dir: &Arc<RunDir>, config: &ServerConfig) -> Self {
+        let (deadline, streams) = (config.drain.deadline.get(), config.handoff.streams.get());
+        Self { process: process.clone(), run_dir: run_dir.clone(), deadline, streams }
+    }
+
     /// Whatever is still under way hears that this is the end.
     async fn goodbye(&self) {
         self.process.departure.end();
@@ -48,16 +58,33 @@ impl Drain {
 
     /// Until nothing is in flight and nothing can come any more, or the deadline. A moment without requests is not
     /// enough: the listeners may still be closing, and the last connection that they accepted brings one more.
-    async fn idle(&self, deadline: Instant) {
+    async fn idle(&self, began: Instant) {
+        let departure = &self.process.departure;
+        let mut leaving = None;
         let mut quiet = 0;
-        while Instant::now() < deadline {
-            let busy = self.process.departure.accepting() > 0 || self.process.in_flight.count() > 0;
+        loop {
+            // SIGTERM may come while a process that has handed over takes its time.
+            let until = match departure.is_leaving() {
+                true => *leaving.get_or_insert_with(Instant::now) + self.deadline,
+                false => began + self.streams.max(self.deadline),
+            };
+            let busy = departure.accepting() > 0 || self.process.in_flight.count() > 0;
             quiet = if busy { 0 } else { quiet + 1 };
-            let enough = if self.process.connections.snapshot().open == 0 { QUIET } else { SILENT };
-            if quiet >= enough {
+            if quiet >= self.enough(began) || Instant::now() >= until {
                 return;
             }
             sleep(LOOK).await;
+        }
+    }
+
+    /// How many quiet looks are enough.
+    fn enough(&self, began: Instant) -> u32 {
+        match self.process.connections.snapshot().open {
+            0 => QUIET,
+            // Every answer of a process that has handed over ends its connection: one that is left has not had its
+            // first request, and its caller has no reason to think that it is lost.
+            _ if self.process.departure.is_superseded() && began.elapsed() < self.deadline => u32::MAX,
+            _ => SILENT,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Server: the process. Sockets, signals, background work; wires the modules together.
 
 mod drain;
+mod handoff;
+mod open;
 mod reload;
 mod run_dir;
 mod signals;
@@ -20,10 +22,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use drain::Drain;
+pub use handoff::{Ask, Predecessor, Said, ask as ask_to_upgrade, relaunch};
+use handoff::{Handoff, Successor, prove, serve_upgrades};
+use open::Opened;
 use pingora::{
     apps::HttpServerOptions,
     protocols::http::v2::server::H2Options,
-    proxy::http_proxy,
+    proxy::{HttpProxy, http_proxy},
     server::{RunArgs, Server, ShutdownWatch, configuration::ServerConf},
     services::{
         background::{BackgroundService, background_service},
@@ -36,7 +41,14 @@ use run_dir::RunDir;
 use signals::Signals;
 pub use signals::survive_early as survive_early_signals;
 use sockets::{OnSockets, Sockets};
-use std::{io, net::SocketAddr, process, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::{Mutex, mpsc::channel};
 
 /// Retries that pingora itself allows; above the 8 that `retry.attempts` can be, which decides.
@@ -47,6 +59,12 @@ const NAMES: Duration = Duration::from_secs(1);
 
 /// How often files of certificates are looked at.
 const CERTIFICATES: Duration = Duration::from_secs(1);
+
+/// pingora ends by itself what is in flight after so many seconds: ten years, the end is ours.
+const NEVER: u64 = 10 * 365 * 86_400;
+
+/// What this build is, for people.
+const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), ", commit ", env!("EDGEWAY_COMMIT"));
 
 /// How long the last lines of the access log may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -65,39 +83,74 @@ pub enum StartError {
     Io(#[from] io::Error),
 }
 
-/// Run until a signal ends the process. `started` hears the addresses that are listened on.
+/// Run until a signal ends the process. `predecessor`: the process to take over from. `started` hears the addresses that
+/// are listened on.
 ///
 /// # Errors
 /// Nothing was started, and the error says why.
-pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce(&[String])) -> Result<(), StartError> {
-    die_with_a_service();
-    warn(loaded);
-    tls::system_authorities().map_err(io::Error::other)?;
-    let config = loaded.config.clone();
-    let codes = Rejection::codes().into_keys();
-    let process = Process::new(AccessLog::to_stdout()?, loaded, codes)?;
-    let live = Live::start(loaded, process.clone())?;
-    let sockets = Sockets::bind(&config.listeners)?;
-    let operators = config.admin.enabled.then(|| sockets::bind(&config.admin.address)).transpose()?;
-    resolve(&live)?;
-    let run_dir = Arc::new(RunDir::open(&config.server.run_dir));
+pub fn run(
+    loaded: &Loaded,
+    source: Source,
+    logger: Logger,
+    predecessor: Option<Predecessor>,
+    started: impl FnOnce(&[String]),
+) -> Result<(), StartError> {
+    let live = prepare(loaded)?;
+    let process = live.pin().process.clone();
+    let opened = Opened::open(&loaded.config, &process, predecessor.as_ref())?;
     let heard = signals::listen()?;
-    let mut server = build(&config, &live, &sockets);
-    let deadline = config.server.drain.deadline.get();
-    let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
-    server.add_service(background_service("drain", drain));
+    let follows = predecessor.is_some() && opened.former.is_some();
+    let handoff = Handoff::new(&live, &source, heard.ask.clone(), !follows, opened.kept, opened.run_dir.clone())?;
+    let mut server = build(&loaded.config, &live, &opened.sockets);
     let (ask, asked) = channel(WAITING_RELOADS);
-    let (admin, asked) = (Admin::new(live.clone(), logger.clone(), ask), Mutex::new(asked));
-    server.add_service(background_service("reload", Reload { source, live, logger, signalled: heard.reload, asked }));
-    let operated = operators.as_ref().map(|socket| socket.local_addr()).transpose()?;
-    operators.map(|socket| admin.serve(socket)).transpose()?;
-    announce(&config, &sockets, operated);
+    let admin = Admin::new(live.clone(), logger.clone(), ask);
+    let (signalled, asked) = (heard.reload.clone(), Mutex::new(asked));
+    let reload = Reload { source, live: live.clone(), handoff: handoff.clone(), logger, signalled, asked };
+    server.add_service(background_service("reload", reload));
+    server.add_service(background_service("drain", Drain::new(&process, &opened.run_dir, &loaded.config.server)));
+    let operated = opened.admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    opened.admin.map(|socket| admin.serve(socket, handoff.is_gateway())).transpose()?;
+    opened.control.map(|socket| serve_upgrades(socket, handoff.clone())).transpose()?;
+    let (run_dir, sockets) = (opened.run_dir, opened.sockets);
+    process.handoffs.follow(opened.former);
+    match predecessor.filter(|_| follows) {
+        Some(predecessor) => {
+            prove(front(&server, &loaded.config, &live))?;
+            Successor { predecessor, handoff: handoff.clone(), reload: heard.reload }.follow(sockets.clone())?;
+        }
+        None => run_dir.claim(),
+    }
+    announce(&loaded.config, &sockets, operated);
     started(sockets.addresses());
-    let pause = config.server.drain.pause.get();
-    let asked = Mutex::new(Some(heard.asked));
-    let signals = Signals { process: process.clone(), run_dir: run_dir.clone(), pause, asked };
+    let (pause, asked) = (loaded.config.server.drain.pause.get(), Mutex::new(Some(heard.asked)));
+    let signals = Signals { process: process.clone(), pause, handoff, asked };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     end(&process, &run_dir)
+}
+
+/// Everything that needs no socket.
+fn prepare(loaded: &Loaded) -> Result<Live, StartError> {
+    warn(loaded);
+    tls::system_authorities().map_err(io::Error::other)?;
+    let codes = Rejection::codes().into_keys();
+    let process = Process::new(AccessLog::to_stdout()?, loaded, codes)?;
+    die_with_a_service(process.clone());
+    let live = Live::start(loaded, process)?;
+    resolve(&live)?;
+    Ok(live)
+}
+
+/// The first listener's way through the gateway, without what stands before its first head.
+fn front(server: &Server, config: &Config, live: &Live) -> Front<HttpProxy<Gateway>> {
+    let head_timeout = config.listeners.first().map_or(Duration::from_secs(10), |listener| listener.head_timeout.get());
+    let proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), 0));
+    let departure = live.pin().process.departure.clone();
+    Front::new(proxy, head_timeout, door(live, 0), Opening::Request, || None, departure)
+}
+
+/// Where a gateway with this `server.run_dir` may be asked to hand over.
+pub fn upgrade_sockets(run_dir: &str) -> [PathBuf; 2] {
+    run_dir::sockets(run_dir)
 }
 
 /// The last lines, then out. From within, and not by returning: the workers serve on until the process is gone.
@@ -211,8 +264,8 @@ fn empty(config: &Config) -> Server {
             .upstream_idle_connections
             .div_ceil(threads::workers(&config.server))
             .max(1),
-        // `drain` ends the process earlier, as soon as nothing is in flight.
-        grace_period_seconds: Some(config.server.drain.deadline.get().as_secs() + 5),
+        // `drain` ends the process, as soon as nothing is in flight.
+        grace_period_seconds: Some(NEVER),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     };
@@ -230,10 +283,11 @@ fn warn(loaded: &Loaded) {
 }
 
 /// pingora starts services in tasks of their own: one that panics would leave a process that serves nothing.
-fn die_with_a_service() {
+fn die_with_a_service(gateway: Arc<Process>) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
+        gateway.panics.add();
         // Threads do not tell: requests run on the same ones, and one of theirs must not end the others.
         if panic.location().is_some_and(|place| place.file().ends_with("services/listening.rs")) {
             process::exit(1);

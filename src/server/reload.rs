@@ -1,3 +1,4 @@
+use super::handoff::Handoff;
 use crate::{
     auth,
     config::{Config, ConfigErrors, Loaded},
@@ -96,6 +97,7 @@ impl WatchedSource {
 pub(super) struct Reload {
     pub(super) source: Source,
     pub(super) live: Live,
+    pub(super) handoff: Arc<Handoff>,
     pub(super) logger: Logger,
     /// By SIGHUP. Several that come during one reload are one more.
     pub(super) signalled: Arc<Notify>,
@@ -112,7 +114,9 @@ impl BackgroundService for Reload {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = self.signalled.notified() => drop(self.reload(&mut file).await),
+                () = self.signalled.notified() => if !self.is_superseded() {
+                    drop(self.reload(&mut file).await);
+                },
                 // Whoever asked may be gone by then.
                 Some(asked) = asked.recv() => drop(asked.done.send(self.reload(&mut file).await)),
                 _ = looks.tick() => self.look(&mut file).await,
@@ -129,10 +133,16 @@ impl Reload {
     async fn look(&self, file: &mut WatchedSource) {
         let live = self.live.clone();
         _ = spawn_blocking(move || live.tidy()).await;
-        if self.live.pin().config.server.reload_on_change && file.has_changed().await {
+        let watches = !self.is_superseded() && self.live.pin().config.server.reload_on_change;
+        if watches && file.has_changed().await {
             log::info!("the configuration file has changed");
             drop(self.reload(file).await);
         }
+    }
+
+    /// Another process is the gateway, and reads the file.
+    fn is_superseded(&self) -> bool {
+        self.live.pin().process.departure.is_superseded()
     }
 
     async fn reload(&self, file: &mut WatchedSource) -> Result<u64, ReloadError> {
@@ -163,6 +173,7 @@ impl Reload {
                         );
                     }
                 }
+                self.handoff.reloaded();
                 log::info!("reloaded: generation {generation} serves");
             }
             Err(error) => log::error!("reload refused, the running configuration stays:\n{error}"),

@@ -7,42 +7,82 @@ use std::{
     process,
 };
 
-/// The folder of the pid file (and, once the handoff is built, of its socket).
+/// The number of the process that is the gateway.
+const PID_FILE: &str = "edgeway.pid";
+/// Asked by `edgeway upgrade`.
+const SOCKET: &str = "edgeway.sock";
+
+/// The folder of the pid file and of the socket that `edgeway upgrade` asks.
 pub(super) struct RunDir {
-    pid_file: Option<PathBuf>,
+    folder: Option<PathBuf>,
 }
 
 impl RunDir {
-    /// Write the pid file into `wanted`, else into a folder of the user's own; else go without and say so.
+    /// Take `wanted`, else a folder of the user's own; else go without and say so.
     pub(super) fn open(wanted: &str) -> Self {
-        let own = env::temp_dir().join(format!("edgeway-{}", nix::unistd::getuid()));
-        let first = Path::new(wanted);
-        let written = write_pid(first).or_else(|error| {
+        let (first, own) = (Path::new(wanted), own_place());
+        let opened = usable(first).map(|()| first.to_owned()).or_else(|error| {
             log::info!("{}: {error}; using {} instead", first.display(), own.display());
-            write_pid(&own)
+            usable(&own).map(|()| own.clone())
         });
-        match written {
-            Ok(pid_file) => Self { pid_file: Some(pid_file) },
+        match opened {
+            Ok(folder) => Self { folder: Some(folder) },
             Err(error) => {
-                log::warn!("{}: {error}; running without pid file and without handoff", own.display());
-                Self { pid_file: None }
+                log::warn!("{}: {error}; running without pid file, and `edgeway upgrade` cannot ask", own.display());
+                Self { folder: None }
             }
         }
+    }
+
+    /// This process is the gateway: write its number into the pid file.
+    pub(super) fn claim(&self) {
+        if let Some(folder) = &self.folder
+            && let Err(error) = write_pid(folder)
+        {
+            log::warn!("{}: {error}; there is no pid file", folder.display());
+        }
+    }
+
+    /// Where `edgeway upgrade` asks.
+    pub(super) fn socket(&self) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(SOCKET))
     }
 
     /// Remove the pid file, if it is still ours: another process may have written its number since.
     pub(super) fn clean(&self) {
         let ours = |path: &&PathBuf| fs::read_to_string(path).is_ok_and(|pid| pid.trim() == process::id().to_string());
-        if let Some(path) = self.pid_file.as_ref().filter(ours) {
-            _ = fs::remove_file(path);
+        let Some(folder) = &self.folder else { return };
+        let pid_file = folder.join(PID_FILE);
+        if Some(&pid_file).filter(ours).is_some() {
+            _ = fs::remove_file(pid_file);
+            // Whoever follows has a pid file of its own by then, and the same socket.
+            _ = fs::remove_file(folder.join(SOCKET));
         }
     }
+}
+
+/// Where a gateway of this `run_dir` may be asked: the folder that is wanted, then the user's own.
+pub(super) fn sockets(wanted: &str) -> [PathBuf; 2] {
+    [Path::new(wanted).join(SOCKET), own_place().join(SOCKET)]
+}
+
+fn own_place() -> PathBuf {
+    env::temp_dir().join(format!("edgeway-{}", nix::unistd::getuid()))
+}
+
+/// Whether files can be made there, and by nobody else.
+fn usable(folder: &Path) -> io::Result<()> {
+    own_folder(folder)?;
+    let draft = folder.join(format!("edgeway.try.{}", process::id()));
+    _ = fs::remove_file(&draft);
+    OpenOptions::new().write(true).create_new(true).open(&draft)?;
+    fs::remove_file(&draft)
 }
 
 /// Whole or not at all: written beside its place, then moved there.
 fn write_pid(folder: &Path) -> io::Result<PathBuf> {
     own_folder(folder)?;
-    let (draft, pid_file) = (folder.join(format!("edgeway.pid.{}", process::id())), folder.join("edgeway.pid"));
+    let (draft, pid_file) = (folder.join(format!("{PID_FILE}.{}", process::id())), folder.join(PID_FILE));
     // One of a former process of this number; whatever it is, it is not followed.
     _ = fs::remove_file(&draft);
     let mut file = OpenOptions::new().write(true).create_new(true).open(&draft)?;

@@ -1,4 +1,4 @@
-use super::run_dir::RunDir;
+use super::handoff::{Ask, Handoff};
 use crate::runtime::Process;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
@@ -8,7 +8,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{
         Mutex, Notify,
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, Sender, channel, unbounded_channel},
     },
     time::{Instant, sleep},
 };
@@ -28,11 +28,15 @@ pub(super) enum Asked {
     Stop,
     /// SIGQUIT.
     Handoff,
+    /// Nobody needs this process any more: another one is the gateway.
+    Leave,
 }
 
 /// Signals, heard from the moment this exists by a thread of their own: none is lost while pingora starts.
 pub(super) struct Heard {
     pub(super) asked: Receiver<Asked>,
+    /// Asks the same from within.
+    pub(super) ask: Sender<Asked>,
     /// SIGHUP.
     pub(super) reload: Arc<Notify>,
 }
@@ -45,13 +49,13 @@ pub(super) fn listen() -> io::Result<Heard> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let (sender, asked) = channel(WAITING);
     let reload = Arc::new(Notify::new());
-    let told = reload.clone();
+    let (told, ask) = (reload.clone(), sender.clone());
     let hear = {
         let _inside = runtime.enter();
         hear(sender, told)?
     };
     thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(hear))?;
-    Ok(Heard { asked, reload })
+    Ok(Heard { asked, ask, reload })
 }
 
 fn hear(sender: Sender<Asked>, reload: Arc<Notify>) -> io::Result<impl Future<Output = ()> + Send> {
@@ -78,8 +82,8 @@ fn hear(sender: Sender<Asked>, reload: Arc<Notify>) -> io::Result<impl Future<Ou
 /// Decides what a signal means. pingora only hears of the end, when there is no way back from it.
 pub(super) struct Signals {
     pub(super) process: Arc<Process>,
-    pub(super) run_dir: Arc<RunDir>,
     pub(super) pause: Duration,
+    pub(super) handoff: Arc<Handoff>,
     /// Taken by pingora's only question, which comes through a shared reference.
     pub(super) asked: Mutex<Option<Receiver<Asked>>>,
 }
@@ -90,11 +94,18 @@ impl ShutdownSignalWatch for Signals {
         let Some(mut asked) = self.asked.lock().await.take() else { return ShutdownSignal::GracefulTerminate };
         loop {
             match asked.recv().await {
-                None | Some(Asked::Stop) => stop(&self.process, &self.run_dir),
+                None | Some(Asked::Stop) => stop(&self.handoff),
                 Some(Asked::Drain) => return self.leave(asked).await,
                 // pingora's own way would stop serving whether or not anybody takes over.
                 Some(Asked::Handoff) => {
-                    log::warn!("SIGQUIT: the handoff to a new process is not built yet; serving on");
+                    log::info!("SIGQUIT: a new process is to take over");
+                    // What it says is in the log.
+                    self.handoff.begin(Ask::default(), unbounded_channel().0);
+                }
+                Some(Asked::Leave) => {
+                    self.handoff.close();
+                    self.stay_stoppable(asked);
+                    return ShutdownSignal::GracefulTerminate;
                 }
             }
         }
@@ -106,24 +117,29 @@ impl Signals {
     /// connections, then hits nobody who is about to use one.
     async fn leave(&self, mut asked: Receiver<Asked>) -> ShutdownSignal {
         self.process.departure.leave();
+        self.handoff.abort().await;
         log::info!("SIGTERM: leaving; for {:?} answers close their connections, then the listeners close", self.pause);
         let stopped = async { while asked.recv().await.is_some_and(|asked| asked != Asked::Stop) {} };
         tokio::select! {
             () = sleep(self.pause) => (),
             // A second SIGTERM changes nothing: supervisors send it twice.
-            () = stopped => stop(&self.process, &self.run_dir),
+            () = stopped => stop(&self.handoff),
         }
+        self.handoff.close();
         self.stay_stoppable(asked);
         ShutdownSignal::GracefulTerminate
     }
 
     /// pingora asks no more, and waits for requests that may take long: whoever has no patience sends SIGINT.
     fn stay_stoppable(&self, mut asked: Receiver<Asked>) {
-        let (process, run_dir) = (self.process.clone(), self.run_dir.clone());
+        let (process, handoff) = (self.process.clone(), self.handoff.clone());
         let wait = move || {
             while let Some(asked) = asked.blocking_recv() {
-                if asked == Asked::Stop {
-                    stop(&process, &run_dir);
+                match asked {
+                    Asked::Stop => stop(&handoff),
+                    // Who has handed over has more time than this.
+                    Asked::Drain => process.departure.leave(),
+                    Asked::Handoff | Asked::Leave => (),
                 }
             }
         };
@@ -135,7 +151,9 @@ impl Signals {
 
 /// Not through pingora: where callers keep coming, its accept loop spins in a runtime that is shutting down, logs a
 /// line each time round and never ends (0.9.1, seen). Blocks its thread, which has nothing else to do any more.
-fn stop(process: &Process, run_dir: &RunDir) -> ! {
+fn stop(handoff: &Handoff) -> ! {
+    handoff.stop();
+    let (process, run_dir) = (&handoff.process, &handoff.run_dir);
     let until = Instant::now() + ANSWERED;
     while process.in_flight.count() > 0 && Instant::now() < until {
         thread::sleep(Duration::from_millis(1));

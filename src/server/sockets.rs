@@ -1,3 +1,4 @@
+use super::handoff::{Passed, Role};
 use crate::{config::ListenerConfig, types::ListenAddress};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -11,8 +12,11 @@ use pingora::{
 use std::{
     io,
     net::{TcpListener, ToSocketAddrs},
-    os::fd::IntoRawFd,
-    sync::Arc,
+    os::fd::{IntoRawFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -31,20 +35,28 @@ const KEEP_ALIVE: TcpKeepalive = TcpKeepalive {
 pub(super) struct Sockets {
     fds: ListenFds,
     addresses: Arc<[String]>,
+    /// Listeners whose accept loop has begun.
+    begun: Arc<AtomicUsize>,
 }
 
 impl Sockets {
-    /// Bind every address now, or name the one that cannot be had.
-    pub(super) fn bind(listeners: &[ListenerConfig]) -> io::Result<Self> {
+    /// Take every address that was passed, and bind every other now, or name the one that cannot be had. `kept` gets a
+    /// copy of each, for the next process.
+    pub(super) fn open(listeners: &[ListenerConfig], passed: &mut Passed, kept: &mut Kept) -> io::Result<Self> {
         let mut fds = Fds::new();
         let mut addresses = Vec::new();
         for listener in listeners {
-            let socket = bind(&listener.address)?;
+            let socket = open(Role::Listener, &listener.address, passed, kept)?;
             let address = socket.local_addr()?.to_string();
             fds.add(address.clone(), socket.into_raw_fd());
             addresses.push(address);
         }
-        Ok(Self { fds: Arc::new(Mutex::new(fds)), addresses: addresses.into() })
+        Ok(Self { fds: Arc::new(Mutex::new(fds)), addresses: addresses.into(), begun: Arc::default() })
+    }
+
+    /// Whether every listener accepts.
+    pub(super) fn accept(&self) -> bool {
+        self.begun.load(Relaxed) == self.addresses.len()
     }
 
     /// What is listened on, in the order of the file; with real ports where the file says 0.
@@ -53,8 +65,28 @@ impl Sockets {
     }
 }
 
+/// Sockets of this process, to be passed to the next one.
+pub(super) type Kept = Vec<(Role, String, OwnedFd)>;
+
+/// The socket of one address: as it was passed, else a new one.
+pub(super) fn open(
+    role: Role,
+    address: &ListenAddress,
+    passed: &mut Passed,
+    kept: &mut Kept,
+) -> io::Result<TcpListener> {
+    let text = address.to_string();
+    let found = passed.take(role, &text).or_else(|| passed.take_at(role, address));
+    let socket = match found {
+        Some(socket) => TcpListener::from(socket),
+        None => bind(address)?,
+    };
+    kept.push((role, text, socket.try_clone()?.into()));
+    Ok(socket)
+}
+
 /// Listen on one address, or say in one line why that cannot be.
-pub(super) fn bind(address: &ListenAddress) -> io::Result<TcpListener> {
+fn bind(address: &ListenAddress) -> io::Result<TcpListener> {
     let wanted = address.to_string();
     let bound = || {
         let all: Vec<_> = wanted.to_socket_addrs()?.collect();
@@ -105,6 +137,7 @@ fn buffers() -> L4BufferSettings {
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> pingora::services::Service for OnSockets<A> {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
+        self.sockets.begun.fetch_add(1, Relaxed);
         self.service.start_service(Some(self.sockets.fds.clone()), shutdown, listeners_per_fd).await;
     }
 

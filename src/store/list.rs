@@ -6,6 +6,7 @@ use super::{
 };
 use futures_util::StreamExt;
 use redis::{AsyncCommands, RedisError, Script, aio::MultiplexedConnection};
+use serde::{Deserialize, Serialize};
 use std::{fmt, sync::LazyLock, time::Duration};
 use tokio::time::{interval, timeout};
 
@@ -50,7 +51,7 @@ pub struct SharedList {
 }
 
 /// An entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// What it says.
     pub text: String,

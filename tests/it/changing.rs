@@ -2,24 +2,32 @@
 //!
 //! `make changing` runs this on an optimised binary, with more load.
 
-use super::support::{
-    Authority, Files, Gateway, Wanted,
-    callers::{Callers, Crowd, Place, StandIn, trusting},
-    replace, within_patience,
+use super::{
+    handoff::{binary, pid, runs, successor, upgrade, upgraded},
+    support::{
+        Authority, Files, Gateway, Wanted,
+        callers::{Callers, Crowd, Place, StandIn, trusting},
+        replace, within_patience,
+    },
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::{
-    env,
+    env, fs,
+    io::Read,
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 
 /// What the service takes for a request of the load: so much of it as a machine of two cores bears beside the callers.
 const TAKES: Duration = Duration::from_millis(15);
+
+/// How long a process serves before it is killed.
+const AFTER: Duration = Duration::from_secs(2);
 
 /// An optimised binary serves as many more.
 fn is_optimised() -> bool {
@@ -33,10 +41,18 @@ struct Load {
 }
 
 impl Load {
-    fn start(address: SocketAddr) -> Self {
+    /// `name` is in its path, and so in the access log.
+    fn start(address: SocketAddr, name: &str) -> Self {
         let connections = if is_optimised() { 32 } else { 8 };
         let wrk = Command::new("wrk")
-            .args(["-t1", &format!("-c{connections}"), "-d900s", "--timeout", "20s", &format!("http://{address}/load")])
+            .args([
+                "-t1",
+                &format!("-c{connections}"),
+                "-d900s",
+                "--timeout",
+                "20s",
+                &format!("http://{address}/load/{name}"),
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -44,17 +60,34 @@ impl Load {
         Self { wrk, connections }
     }
 
-    /// Ends it. None of its requests may have failed, and each stands in the access log once.
-    fn ends_well(mut self) -> Counted {
+    /// Ends it. None of its requests may have failed.
+    fn ends_well(self) -> Counted {
+        let (counted, said) = self.ended();
+        assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+        println!("load: {} requests, none failed", counted.requests);
+        counted
+    }
+
+    /// The same, where processes were killed that served it: each of its connections may have been cut with each.
+    fn ends_with_cuts(self, kills: usize) {
+        let (counted, said) = self.ended();
+        let errors =
+            regex::Regex::new(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)").unwrap();
+        let errors = errors.captures(&said).map_or([0; 4], |found| [1, 2, 3, 4].map(|at| found[at].parse().unwrap()));
+        let [connect, read, write, timeout]: [usize; 4] = errors;
+        assert!(!said.contains("Non-2xx") && connect + timeout == 0, "{said}");
+        assert!(read + write <= kills * counted.connections, "{said}");
+        println!("load: {} requests, {} were cut with {kills} killed processes", counted.requests, read + write);
+    }
+
+    fn ended(mut self) -> (Counted, String) {
         kill(Pid::from_raw(self.wrk.id().try_into().unwrap()), Signal::SIGINT).unwrap();
         let mut said = String::new();
-        std::io::Read::read_to_string(self.wrk.stdout.as_mut().unwrap(), &mut said).unwrap();
+        self.wrk.stdout.as_mut().unwrap().read_to_string(&mut said).unwrap();
         self.wrk.wait().unwrap();
-        assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
         let requests = regex::Regex::new(r"(\d+) requests in").unwrap();
         let requests = requests.captures(&said).unwrap_or_else(|| panic!("{said}"))[1].parse().unwrap();
-        println!("load: {requests} requests, none failed");
-        Counted { requests, connections: self.connections }
+        (Counted { requests, connections: self.connections }, said)
     }
 }
 
@@ -72,8 +105,9 @@ struct Counted {
 
 impl Counted {
     #[track_caller]
-    fn is_logged(&self, access_log: &str) {
-        let lines = access_log.lines().filter(|line| line.contains(r#""path":"/load""#)).count();
+    fn is_logged(&self, access_log: &str, name: &str) {
+        let path = format!(r#""path":"/load/{name}""#);
+        let lines = access_log.lines().filter(|line| line.contains(&path)).count();
         // At its end wrk leaves what is under way.
         let fits = lines >= self.requests && lines <= self.requests + 2 * self.connections;
         assert!(fits, "{lines} lines for {} requests", self.requests);
@@ -152,11 +186,62 @@ impl Stage {
         assert!(within_patience(|| swapped() > before), "{}", self.gateway.stderr());
     }
 
+    /// To itself.
+    fn hands_over(&self) {
+        let before = pid(&self.gateway);
+        let outcome = upgraded(&self.gateway, &[]);
+        assert_eq!(outcome.code, Some(0), "{}{}\n{}", outcome.stdout, outcome.stderr, self.gateway.stderr());
+        assert_ne!(pid(&self.gateway), before);
+    }
+
+    /// To a binary, or with a file, that is no good: whoever was the gateway still is.
+    fn does_not_hand_over(&self, name: &str, arguments: &[&str], code: i32) {
+        let before = pid(&self.gateway);
+        let outcome = upgraded(&self.gateway, arguments);
+        assert_eq!(outcome.code, Some(code), "{name}: {}{}", outcome.stdout, outcome.stderr);
+        assert!(pid(&self.gateway) == before && runs(before), "{name}");
+    }
+
+    /// The new process is killed two seconds after it has begun to accept, while both are watched.
+    fn loses_the_new_process_while_it_is_watched(&self, callers: &Callers) {
+        let before = pid(&self.gateway);
+        let accepts = || self.gateway.stderr().matches("handoff 5/8").count();
+        let so_far = accepts();
+        let asked = upgrade(&self.gateway, &["--watch", "60s"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let asked = asked.unwrap();
+        assert!(within_patience(|| accepts() > so_far), "{}", self.gateway.stderr());
+        thread::sleep(AFTER);
+        callers.bear(|| killed(successor(&self.gateway, before).unwrap()));
+        assert_eq!(asked.wait_with_output().unwrap().status.code(), Some(1));
+        assert!(pid(&self.gateway) == before && runs(before));
+    }
+
+    /// The new process is killed two seconds after it has become the gateway: the old one is the gateway again.
+    fn loses_the_new_process_once_it_is_the_gateway(&self, callers: &Callers) {
+        let before = pid(&self.gateway);
+        self.hands_over();
+        thread::sleep(AFTER);
+        callers.bear(|| killed(pid(&self.gateway)));
+        assert!(within_patience(|| pid(&self.gateway) == before), "{}", self.gateway.stderr());
+        assert!(runs(before));
+    }
+
     /// As a balancer sees it: not ready, so nobody new comes.
     fn leave(&self) {
-        self.gateway.signal(Signal::SIGTERM);
+        kill(Pid::from_raw(pid(&self.gateway)), Signal::SIGTERM).unwrap();
         assert!(within_patience(|| self.gateway.get("/health/ready", &[]).status == 503));
     }
+
+    /// Every process that was ever started here has left.
+    fn is_empty(&self) {
+        let all: Vec<i32> = self.gateway.said(r"process (\d+) \(").into_iter().map(|pid| pid as i32).collect();
+        assert!(within_patience(|| all.iter().all(|pid| !runs(*pid))), "{}", self.gateway.stderr());
+        assert_eq!(self.gateway.wait_for_exit(), 0);
+    }
+}
+
+fn killed(process: i32) {
+    kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
 }
 
 fn sections(services: &[StandIn; 2], files: &Files, turn: usize) -> String {
@@ -164,6 +249,8 @@ fn sections(services: &[StandIn; 2], files: &Files, turn: usize) -> String {
         0 => format!("\"{}\", \"{}\"", services[0].address, services[1].address),
         one => format!("\"{}\"", services[one - 1].address),
     };
+    // A test waits for it once, and a machine that builds beside it is slow.
+    let ready = if is_optimised() { "8s" } else { "19s" };
     // Routes come and go, and the one that everybody uses has another place in the file each time.
     let more: Vec<String> = (0..turn % 7)
         .map(|number| {
@@ -173,7 +260,8 @@ fn sections(services: &[StandIn; 2], files: &Files, turn: usize) -> String {
         })
         .collect();
     format!(
-        "server: {{ threads: 2, run_dir: \"${{RUN_DIR}}\", reload_on_change: false, drain: {{ pause: 6s, deadline: 35s }} }}\n\
+        "server: {{ threads: 2, run_dir: \"${{RUN_DIR}}\", reload_on_change: false, drain: {{ pause: 6s, deadline: 35s }}, \
+         handoff: {{ ready: {ready}, watch: 2s, linger: 4s, streams: 1h }} }}\n\
          listeners:\n  - {{ address: \"127.0.0.1:0\", trusted_proxies: 127.0.0.1 }}\n  \
          - {{ address: \"127.0.0.1:0\", trusted_proxies: 127.0.0.1, tls: {{ certificates: [{}] }} }}\n\
          services: {{ s: {{ endpoints: [{endpoints}], health: {{ probe: off }} }} }}\n\
@@ -187,7 +275,7 @@ fn sections(services: &[StandIn; 2], files: &Files, turn: usize) -> String {
 #[test]
 fn nothing_that_is_changed_costs_a_request() {
     let stage = Stage::set();
-    let load = Load::start(stage.gateway.address);
+    let load = Load::start(stage.gateway.address, "first");
     let callers = stage.callers();
     callers.hear(200);
     callers.are_content("at first");
@@ -204,16 +292,47 @@ fn nothing_that_is_changed_costs_a_request() {
     }
     callers.are_content("5 certificates");
 
+    for _ in 0..5 {
+        stage.hands_over();
+        callers.hear(50);
+    }
+    callers.are_content("5 handoffs");
+
+    let crash = binary(&stage.gateway, "crash", "exit 3");
+    stage.does_not_hand_over("crash", &["--binary", crash.to_str().unwrap()], 1);
+    let hang = binary(&stage.gateway, "hang", "exec sleep 600");
+    stage.does_not_hand_over("hang", &["--binary", hang.to_str().unwrap()], 1);
+    let good = fs::read(stage.gateway.path("edgeway.yaml")).unwrap();
+    fs::write(stage.gateway.path("edgeway.yaml"), "routs: []\n").unwrap();
+    stage.does_not_hand_over("bad file", &[], 78);
+    fs::write(stage.gateway.path("edgeway.yaml"), good).unwrap();
+    callers.hear(50);
+    callers.are_content("2 bad binaries and a bad file");
+
+    // The load would count as failed what is cut now.
+    let first = load.ends_well();
+    let load = Load::start(stage.gateway.address, "killed");
+    stage.loses_the_new_process_while_it_is_watched(&callers);
+    stage.loses_the_new_process_once_it_is_the_gateway(&callers);
+    callers.are_content("2 new processes killed");
+    load.ends_with_cuts(2);
+
+    let load = Load::start(stage.gateway.address, "last");
+    callers.hear(50);
+    stage.hands_over();
+    callers.hear(50);
+    callers.are_content("another handoff");
     stage.leave();
     // Everybody is still served, and asked to leave.
     callers.hear(50);
-    let load = load.ends_well();
+    let last = load.ends_well();
     let verdict = callers.stop();
-    assert_eq!(stage.gateway.wait_for_exit(), 0);
+    stage.is_empty();
     verdict.is_clean();
-    let log = std::fs::read_to_string(stage.gateway.path("access.log")).unwrap();
+    let log = fs::read_to_string(stage.gateway.path("access.log")).unwrap();
     verdict.is_logged(&log);
-    load.is_logged(&log);
+    first.is_logged(&log, "first");
+    last.is_logged(&log, "last");
 }
 
 #[test]
@@ -252,7 +371,7 @@ fn a_hundred_websockets_and_twenty_streams_live_through_a_hundred_reloads() {
     let verdict = callers.stop();
     verdict.is_clean();
     assert_eq!((verdict.sent_away("websockets"), verdict.sent_away("events")), (0, 0), "{verdict}");
-    let logged = || std::fs::read_to_string(gateway.path("access.log")).unwrap().lines().count() >= 120;
+    let logged = || fs::read_to_string(gateway.path("access.log")).unwrap().lines().count() >= 120;
     assert!(within_patience(logged));
-    verdict.is_logged(&std::fs::read_to_string(gateway.path("access.log")).unwrap());
+    verdict.is_logged(&fs::read_to_string(gateway.path("access.log")).unwrap());
 }

@@ -27,6 +27,7 @@ mod environment;
 mod environment_limits;
 mod errors;
 mod faults;
+mod handoff;
 mod headers;
 mod http1_corpus;
 mod http2;

@@ -210,7 +210,7 @@ fn whether_headers_are_expected_is_not_changed_by_a_reload() {
     let gateway = Gateway::start(&sections(&upstream, TRUSTED));
     gateway.rewrite(&sections(&upstream, TRUSTED).replace("proxy_protocol: true", "proxy_protocol: false"));
     assert!(!gateway.reload());
-    gateway.tells(&["listeners: cannot change while the gateway runs; restart it to change this"]);
+    gateway.tells(&["listeners: cannot change while the gateway runs; `edgeway upgrade` changes it"]);
     // Whom it trusts is.
     gateway.rewrite(&sections(&upstream, "trusted_proxies: 127.0.0.2"));
     assert!(gateway.reload());

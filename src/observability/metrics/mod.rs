@@ -105,6 +105,13 @@ impl Metrics {
         }
     }
 
+    /// Requests that were answered so far, and those among them with 5xx. Adds up all routes.
+    pub fn totals(&self) -> (u64, u64) {
+        let routes: Vec<Arc<RouteMetrics>> = self.routes.lock().values().cloned().collect();
+        let all = std::iter::once(&self.none).chain(routes.iter().map(|route| &**route));
+        all.map(RouteMetrics::totals).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
     /// Requests, refusals and attempts.
     pub fn families(&self) -> Vec<MetricFamily> {
         // Cloned out, so that no lock is held while they are summed.

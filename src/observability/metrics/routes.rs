@@ -73,6 +73,14 @@ impl RouteMetrics {
         (&self.route, &self.service)
     }
 
+    /// Requests that were answered so far, and those among them with 5xx.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        let counts = self.sum().unwrap_or_default();
+        let statuses = || counts.methods.iter().flat_map(|of| &of.statuses);
+        let failed = statuses().filter(|(status, _)| *status >= 500).map(|(_, count)| count).sum();
+        (statuses().map(|(_, count)| count).sum(), failed)
+    }
+
     fn mine(&self) -> &Cell {
         self.cells.get_or_init(Box::default).get_or_default()
     }

@@ -5,8 +5,8 @@ use nix::{
 };
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Write},
-    net::SocketAddr,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Mutex,
@@ -104,6 +104,16 @@ impl Gateway {
         let mut command = edgeway(folder.path());
         command.args(["run", "--config"]).arg(file).envs(variables.iter().copied());
         Self::spawn(folder, command)
+    }
+
+    /// The same file in the same folder, after this one has ended.
+    pub fn start_again(self) -> Self {
+        assert!(self.exit_code().is_some(), "it runs still");
+        let mut ended = std::mem::ManuallyDrop::new(self);
+        // Moved out: the folder is not to be removed.
+        let folder = std::mem::replace(&mut ended.folder, TempDir::new().unwrap());
+        let file = folder.path().join("edgeway.yaml");
+        Self::start_file(folder, &file, &[])
     }
 
     /// `edgeway demo` on a free port.
@@ -260,6 +270,18 @@ impl Gateway {
         http::exchange(self.address, &http::text(method, path, headers, body))
     }
 
+    /// Whether anybody answers there.
+    pub fn is_there(&self, path: &str) -> bool {
+        let request = http::text("GET", path, &["Connection: close"], "");
+        let answer = TcpStream::connect(self.address).and_then(|mut stream| {
+            stream.set_read_timeout(Some(super::PATIENCE))?;
+            stream.write_all(&request)?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).map(|_| answer)
+        });
+        answer.is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200"))
+    }
+
     /// Raw bytes on a connection of their own.
     pub fn send(&self, bytes: &[u8]) -> Response {
         http::exchange(self.address, bytes)
@@ -294,6 +316,11 @@ impl Drop for Gateway {
         let mut child = self.child.lock().unwrap();
         _ = child.kill();
         _ = child.wait();
+        drop(child);
+        // Those that took over.
+        for pid in self.said(r"process (\d+) \(") {
+            _ = kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL);
+        }
     }
 }
 

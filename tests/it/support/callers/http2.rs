@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 
 /// Streams at once.
-const STREAMS: usize = 4;
+pub const STREAMS: usize = 4;
 
 /// What an exchange that did not end well was.
 enum Trouble {
@@ -77,7 +77,7 @@ impl Caller {
                 match outcome {
                     Ok(()) => self.account.answered(job.id),
                     // It is as if it had not been sent; the next connection brings others.
-                    Err(Trouble::Unprocessed) => self.account.retried += 1,
+                    Err(Trouble::Unprocessed) => self.account.sends_again(),
                     Err(Trouble::Failed(why)) => self.account.failed(&job.id, why),
                 }
             }

@@ -52,15 +52,24 @@ pub struct Place {
     pub between_messages: Duration,
 }
 
+impl Crowd {
+    /// Most requests that are under way at once.
+    pub fn most_at_once(&self) -> usize {
+        let each = [self.kept, self.sleepy, self.fresh, self.uploads, self.websockets, self.events, self.tls];
+        each.iter().sum::<usize>() + http2::STREAMS * self.http2
+    }
+}
+
 /// Callers at work.
 pub struct Callers {
-    pub common: Common,
+    common: Common,
+    crowd: Crowd,
     threads: Vec<thread::JoinHandle<Account>>,
 }
 
 impl Callers {
     pub fn start(crowd: Crowd, place: &Place) -> Self {
-        let mut callers = Self { common: Common::new(), threads: Vec::new() };
+        let mut callers = Self { common: Common::new(), crowd, threads: Vec::new() };
         let (plain, between) = (place.plain, place.between_messages);
         let connect = move || Wire::plain(plain);
         callers.spawn(crowd.kept, "kept", move |common, kind, number| {
@@ -114,6 +123,20 @@ impl Callers {
         let at = self.common.begun.elapsed();
         println!("{at:>9.2?} {doing}: {} answered so far, {} failed", self.common.answered(), failures.len());
         assert!(failures.is_empty(), "{doing}: {} requests failed:\n{}", failures.len(), failures.join("\n"));
+    }
+
+    /// `kill` kills a process that serves. What it has under way is cut, once, and everything else goes on.
+    #[track_caller]
+    pub fn bear(&self, kill: impl FnOnce()) {
+        let before = self.common.cut().len();
+        self.common.kills();
+        kill();
+        // Beyond the time in which anything is forgiven.
+        self.common.pause(2 * account::KILLED);
+        let cut = self.common.cut().split_off(before);
+        println!("{} requests were cut with the killed process", cut.len());
+        assert!(cut.len() <= self.crowd.most_at_once(), "more than it had under way:\n{}", cut.join("\n"));
+        self.hear(50);
     }
 
     /// Until `count` more requests were answered.

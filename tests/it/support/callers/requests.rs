@@ -67,7 +67,7 @@ impl<F: Fn() -> io::Result<Wire>> Caller<F> {
 
     /// Once more, on a connection that has not served before.
     fn get_again(&mut self) {
-        self.account.retried += 1;
+        self.account.sends_again();
         let id = self.account.next_id();
         let Some((mut wire, _)) = self.wire(&id) else { return };
         let outcome = get(&mut wire, &id);

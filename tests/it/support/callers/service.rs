@@ -48,7 +48,7 @@ fn serve(mut stream: TcpStream, takes: Duration) -> Option<()> {
         let text = match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/get") => ok(&asked.id),
             ("POST", "/upload") => uploaded(&asked.id, &body),
-            ("GET", "/load") => {
+            ("GET", path) if path.starts_with("/load/") => {
                 thread::sleep(takes);
                 "ok".to_owned()
             }

@@ -1,0 +1,222 @@
+//! A new process takes over the sockets, and nobody notices.
+//!
+//! ```text
+//! old                                         new
+//! 1 checks binary and configuration
+//! 2 starts it, detached, with the sockets ─►  builds everything
+//! 4 ◄────────────────────────────── hello ── 3
+//!   ── revocations ────────────────────────►  a request through its own stack; accepts
+//! 6 ◄────────────────────────────── ready ── 5
+//!   both serve; ◄─── how it goes, every second
+//! 7 ── take ───────────────────────────────►  is the gateway: operators, pid file
+//!   still accepts, politely                   (the old one's death means nothing any more)
+//! 8 accepts no more, finishes, leaves
+//! ```
+//!
+//! Whatever goes wrong before 7: the new process is told to leave, and killed where it does not. If it dies before 8, the
+//! old one is the gateway again. It can be, because it accepts until then: pingora's accept loops cannot be stopped and
+//! begun again. And if the old one dies before 7, the new one is the gateway: it has had the sockets from the start.
+
+mod channel;
+mod control;
+mod incoming;
+mod launch;
+mod message;
+mod outgoing;
+mod proof;
+mod watched;
+
+pub use control::{Ask, Said, ask};
+pub(super) use control::{listen as listen_for_upgrades, serve as serve_upgrades};
+pub use incoming::Predecessor;
+pub(super) use incoming::{Passed, Successor};
+pub use launch::relaunch;
+pub(super) use message::Role;
+pub(super) use proof::prove;
+
+use super::{Source, run_dir::RunDir, signals::Asked, sockets::Kept};
+use crate::{
+    config::{Config, HandoffConfig},
+    runtime::{Live, Process},
+};
+use message::Numbers;
+use parking_lot::Mutex;
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch, watch::Sender},
+    time::{Instant, sleep},
+};
+
+/// The margin by which the old process outlasts idle connections of its callers.
+const LINGER_MARGIN: Duration = Duration::from_secs(5);
+
+/// How long the other process may take to hear that this one leaves.
+const SETTLED: Duration = Duration::from_secs(1);
+/// How often one looks whether it has.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a handoff says while it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// A step is done, or begins.
+    Step(String),
+    /// The new process is the gateway.
+    Done(String),
+    /// It did not come to that, and this is why.
+    Failed(String),
+}
+
+/// This process as the old one of a handoff.
+pub(super) struct Handoff {
+    pub(super) process: Arc<Process>,
+    live: Live,
+    source: Source,
+    /// What this process was started from: a newer one may stand there by now.
+    binary: PathBuf,
+    /// Ends the process once nobody needs it any more.
+    signals: mpsc::Sender<Asked>,
+    /// Whether this process is the gateway, whom operators talk to.
+    pub(super) is_gateway: Sender<bool>,
+    /// To be passed on. Empty once this process accepts no more.
+    sockets: Mutex<Kept>,
+    pub(super) run_dir: Arc<RunDir>,
+    state: State,
+}
+
+/// Where a handoff is.
+#[derive(Default)]
+struct State {
+    under_way: AtomicBool,
+    /// The process is asked to leave.
+    aborted: AtomicBool,
+    /// And at once.
+    stopped: AtomicBool,
+    /// The other process has heard of it.
+    settled: AtomicBool,
+    reloaded: AtomicBool,
+}
+
+impl Handoff {
+    /// A process that is the gateway from the start, or after its predecessor says so; with what it would pass on.
+    ///
+    /// # Errors
+    /// Nobody knows where its binary is.
+    pub(super) fn new(
+        live: &Live,
+        source: &Source,
+        signals: mpsc::Sender<Asked>,
+        is_gateway: bool,
+        sockets: Kept,
+        run_dir: Arc<RunDir>,
+    ) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            process: live.pin().process.clone(),
+            live: live.clone(),
+            source: source.clone(),
+            binary: std::env::current_exe()?,
+            signals,
+            is_gateway: Sender::new(is_gateway),
+            sockets: Mutex::new(sockets),
+            run_dir,
+            state: State::default(),
+        }))
+    }
+
+    /// Begin one, on a thread of its own. `told` hears how it goes, and of its end.
+    pub(super) fn begin(self: &Arc<Self>, ask: Ask, told: mpsc::UnboundedSender<Told>) {
+        if let Err(reason) = self.may_begin() {
+            log::warn!("no handoff: {reason}");
+            _ = told.send(Told::Failed(reason.to_owned()));
+            return;
+        }
+        let handoff = self.clone();
+        let work = move || {
+            outgoing::hand_over(&handoff, &ask, &told);
+            handoff.state.under_way.store(false, Relaxed);
+        };
+        if let Err(error) = thread::Builder::new().name("handoff".to_owned()).spawn(work) {
+            log::error!("no thread for a handoff: {error}");
+            self.state.under_way.store(false, Relaxed);
+        }
+    }
+
+    fn may_begin(&self) -> Result<(), &'static str> {
+        if std::process::id() == 1 {
+            return Err("this is the first process of its container, which ends with it: replace the container");
+        }
+        if matches!(self.source, Source::Fixed(_)) {
+            return Err("the demo cannot be upgraded; end it and start it again");
+        }
+        if self.process.departure.is_polite() || !*self.is_gateway.borrow() {
+            return Err("this process is about to leave, or not the gateway yet");
+        }
+        if self.state.under_way.swap(true, Relaxed) {
+            return Err("one is under way already");
+        }
+        Ok(())
+    }
+
+    /// This process is asked to leave, so nobody takes over from it who has not done so yet. Returns when the other one
+    /// knows: it would be the gateway if this one just died.
+    pub(super) async fn abort(&self) {
+        self.state.aborted.store(true, Relaxed);
+        let until = Instant::now() + SETTLED;
+        while self.is_unsettled() && Instant::now() < until {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The same at once; blocks its thread.
+    pub(super) fn stop(&self) {
+        self.state.stopped.store(true, Relaxed);
+        self.state.aborted.store(true, Relaxed);
+        let until = Instant::now() + SETTLED;
+        while self.is_unsettled() && Instant::now() < until {
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn is_unsettled(&self) -> bool {
+        self.state.under_way.load(Relaxed) && !self.state.settled.load(Relaxed)
+    }
+
+    /// Its configuration is another one now; the new process should have it too.
+    pub(super) fn reloaded(&self) {
+        self.state.reloaded.store(true, Relaxed);
+    }
+
+    /// Nobody connects to this process any more.
+    pub(super) fn close(&self) {
+        self.sockets.lock().clear();
+    }
+
+    /// Hears whether this process is the gateway.
+    pub(super) fn is_gateway(&self) -> watch::Receiver<bool> {
+        self.is_gateway.subscribe()
+    }
+
+    fn numbers(&self) -> Numbers {
+        numbers(&self.process)
+    }
+}
+
+fn numbers(process: &Process) -> Numbers {
+    let (answered, failed) = process.metrics.totals();
+    Numbers { answered, failed, panics: process.panics.sum() }
+}
+
+/// How long the old process accepts after it has handed over.
+fn linger(config: &Config) -> Duration {
+    let HandoffConfig { linger, .. } = config.server.handoff;
+    let idle = config.listeners.iter().map(|listener| listener.keepalive_timeout.get()).max().unwrap_or_default();
+    linger.map_or(idle + LINGER_MARGIN, crate::types::Span::get)
+}
