@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A folder of one's own may be given: CARGO_TARGET_DIR=/elsewhere make test
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup demo run test soak check lint doc deny bench bench-load bench-balancers bench-instructions bench-instructions-stages release release-test clean
+.PHONY: help setup demo run test soak check lint doc deny bench bench-load bench-balancers bench-reload bench-instructions bench-instructions-stages changing release release-test clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-26s %s\n", $$1, $$2 }'
@@ -55,6 +55,10 @@ bench-balancers: setup ## Latency of each balancer with one slow endpoint of thr
 	cargo build --release --bin edgeway
 	@benches/balancers/run.py --edgeway $(TARGET)/release/edgeway --json $(TARGET)/bench-balancers.json $(ARGS)
 
+bench-reload: setup ## What a reload of 10,000 routes costs: its time, and what callers notice (ARGS='--reloads 5')
+	cargo build --profile count --bin edgeway --example reload-callers
+	@benches/reload/run.py --edgeway $(TARGET)/count/edgeway --callers $(TARGET)/count/examples/reload-callers --json $(TARGET)/bench-reload.json $(ARGS)
+
 bench-instructions: setup ## Instructions per request and stage, held against benches/instructions.toml (ARGS=--record)
 	@benches/load/setup.sh $(TARGET)/bench-tools count
 	cargo build --profile count --bin edgeway --example stages
@@ -64,6 +68,11 @@ bench-instructions-stages: setup ## The same for single stages only: a quarter o
 	@benches/load/setup.sh $(TARGET)/bench-tools count
 	cargo build --profile count --example stages
 	@benches/instructions/run.py --stages $(TARGET)/count/examples/stages $(ARGS)
+
+changing: ## Whatever can be changed under load, on an optimised binary: no request may fail
+	@scripts/setup.sh test
+	cargo build --profile count --bin edgeway
+	EDGEWAY_BINARY=$(abspath $(TARGET)/count/edgeway) cargo test --test it changing:: -- --nocapture --test-threads=1
 
 release: setup ## The binary for users, in target/dist: optimised by the compiler and by BOLT; takes minutes
 	@scripts/setup.sh release

@@ -17,6 +17,9 @@ struct Inner {
     changed: watch::Sender<u64>,
     /// One reload at a time: two would both build on the same old one.
     reloading: Mutex<()>,
+    /// Former snapshots. Threads that serve requests let go of them one after the other, and the last one would have to
+    /// drop thousands of routes in the middle of its requests.
+    former: Mutex<Vec<Arc<Snapshot>>>,
 }
 
 impl Live {
@@ -27,7 +30,8 @@ impl Live {
     pub fn start(loaded: &Loaded, process: Arc<Process>) -> Result<Self, ConfigErrors> {
         let snapshot = Snapshot::build(loaded, None, process)?;
         let changed = watch::Sender::new(snapshot.generation);
-        Ok(Self(Arc::new(Inner { current: Swap::new(snapshot), changed, reloading: Mutex::new(()) })))
+        let current = Swap::new(snapshot);
+        Ok(Self(Arc::new(Inner { current, changed, reloading: Mutex::default(), former: Mutex::default() })))
     }
 
     /// Keep the current snapshot for one request. Writes nothing that threads share.
@@ -47,9 +51,16 @@ impl Live {
         let snapshot = Snapshot::build(loaded, Some(&old), old.process.clone())?;
         let generation = snapshot.generation;
         ready(&snapshot);
-        self.0.current.store(snapshot);
+        self.0.former.lock().push(self.0.current.replace(snapshot));
         self.0.changed.send_replace(generation);
         Ok(generation)
+    }
+
+    /// Drop former snapshots that no request has any more. Takes milliseconds for thousands of routes, so not on a thread
+    /// that serves requests. Requests that go on for hours keep theirs.
+    pub fn tidy(&self) {
+        let unused: Vec<_> = self.0.former.lock().extract_if(.., |former| Arc::strong_count(former) == 1).collect();
+        drop(unused);
     }
 
     /// Hears of every new generation.

@@ -119,10 +119,7 @@ impl BackgroundService for Reload {
                 },
                 // Whoever asked may be gone by then.
                 Some(asked) = asked.recv() => drop(asked.done.send(self.reload(&mut file).await)),
-                _ = looks.tick() => if !self.is_superseded() && self.live.pin().config.server.reload_on_change && file.has_changed().await {
-                    log::info!("the configuration file has changed");
-                    drop(self.reload(&mut file).await);
-                },
+                _ = looks.tick() => self.look(&mut file).await,
                 _ = shutdown.changed() => break,
             }
         }
@@ -132,6 +129,17 @@ impl BackgroundService for Reload {
 }
 
 impl Reload {
+    /// What is to be done every second.
+    async fn look(&self, file: &mut WatchedSource) {
+        let live = self.live.clone();
+        _ = spawn_blocking(move || live.tidy()).await;
+        let watches = !self.is_superseded() && self.live.pin().config.server.reload_on_change;
+        if watches && file.has_changed().await {
+            log::info!("the configuration file has changed");
+            drop(self.reload(file).await);
+        }
+    }
+
     /// Another process is the gateway, and reads the file.
     fn is_superseded(&self) -> bool {
         self.live.pin().process.departure.is_superseded()

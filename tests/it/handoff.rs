@@ -25,21 +25,21 @@ fn quick(watch: &str, linger: &str, rest: &str) -> String {
 }
 
 /// The process that says it is the gateway.
-fn pid(gateway: &Gateway) -> i32 {
+pub fn pid(gateway: &Gateway) -> i32 {
     fs::read_to_string(gateway.path("run/edgeway.pid")).unwrap().trim().parse().unwrap()
 }
 
-fn upgrade(gateway: &Gateway, arguments: &[&str]) -> Command {
+pub fn upgrade(gateway: &Gateway, arguments: &[&str]) -> Command {
     let mut command = edgeway(&gateway.path("."));
     command.args(["upgrade", "--config"]).arg(gateway.path("edgeway.yaml")).args(arguments);
     command
 }
 
-fn upgraded(gateway: &Gateway, arguments: &[&str]) -> Outcome {
+pub fn upgraded(gateway: &Gateway, arguments: &[&str]) -> Outcome {
     upgrade(gateway, arguments).output().unwrap().into()
 }
 
-fn runs(pid: i32) -> bool {
+pub fn runs(pid: i32) -> bool {
     // A zombie of the test's own is none that runs.
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
@@ -49,7 +49,7 @@ fn answers(gateway: &Gateway) -> bool {
 }
 
 /// A script in the place of the binary: `--version` and `check` as ever, and `body` for what starts the new process.
-fn binary(gateway: &Gateway, name: &str, body: &str) -> PathBuf {
+pub fn binary(gateway: &Gateway, name: &str, body: &str) -> PathBuf {
     let path = gateway.path(name);
     let real = super::support::binary();
     let real = real.display();
@@ -251,7 +251,7 @@ const STEPS: [&str; 8] = [
 const TRIES: usize = 10;
 
 /// The number of the new process, from the log.
-fn successor(gateway: &Gateway, old: i32) -> Option<i32> {
+pub fn successor(gateway: &Gateway, old: i32) -> Option<i32> {
     let said = gateway.said(r"process (\d+) \(");
     said.last().map(|pid| *pid as i32).filter(|pid| *pid != old)
 }

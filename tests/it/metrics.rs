@@ -190,13 +190,19 @@ fn health_is_what_probes_say() {
 }
 
 #[test]
-fn remembered_tokens_are_counted_across_reloads() {
-    let gateway = Gateway::start("routes: [{ id: r, match: { path: /r }, respond: { body: hi } }]\n");
+fn remembered_tokens_outlive_a_hundred_reloads_and_are_counted_across_them() {
+    let sections =
+        |turn: usize| format!("routes: [{{ id: r-{turn}, match: {{ path: /r }}, respond: {{ body: \"{turn}\" }} }}]\n");
+    let gateway = Gateway::start(&sections(0));
     let token = bearer("admin");
     assert_eq!(gateway.get("/r", &[&token]).status, 200);
-    assert!(gateway.reload());
-    (0..3).for_each(|_| assert_eq!(gateway.get("/r", &[&token]).status, 200));
-    for (name, value) in [("misses_total", 1.0), ("hits_total", 3.0), ("entries", 1.0)] {
+    for turn in 1..=100 {
+        gateway.rewrite(&sections(turn));
+        assert!(gateway.reload());
+        let answer = gateway.get("/r", &[&token]);
+        assert_eq!((answer.status, answer.body), (200, turn.to_string()));
+    }
+    for (name, value) in [("misses_total", 1.0), ("hits_total", 100.0), ("entries", 1.0)] {
         becomes(&gateway, &format!("edgeway_token_cache_{name}"), value);
     }
 }

@@ -2,6 +2,8 @@
 
 use super::support::{Answer, Dns, Failure, Gateway, Upstream, closed_port, within_patience};
 use std::{
+    io::{Read, Write},
+    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -317,10 +319,51 @@ fn a_hundred_reloads_under_load_keep_who_is_ejected_and_which_circuit_is_open() 
         stop.store(true, SeqCst);
     });
     assert_eq!(gateway.get("/turn", &[]).body, "100");
+    let state = |name: &str, labels: &str| gateway.metric(&format!("edgeway_{name}{{{labels}}}"));
+    assert_eq!(state("breaker_state", r#"service="t""#), Some(2.0));
+    assert_eq!(state("breaker_openings_total", r#"service="t""#), Some(1.0));
+    assert_eq!(state("ejections_total", r#"service="s""#), Some(1.0));
+    assert_eq!(state("endpoint_ejected", &format!(r#"service="s",endpoint="{}""#, ill.address)), Some(1.0));
     assert!(ill.seen().is_empty(), "a reload sent requests to an ejected endpoint");
     let idle = |address: &str| format!("edgeway_endpoint_requests_in_flight{{service=\"s\",endpoint=\"{address}\"}}");
     assert!(within_patience(|| gateway.metric(&idle(&well.address.to_string())) == Some(0.0)));
     assert_eq!(gateway.metric(&idle(&ill.address.to_string())), Some(0.0));
+}
+
+#[test]
+fn a_hundred_reloads_forget_no_request_that_is_in_flight() {
+    let go = Arc::new(AtomicBool::new(false));
+    let gate = go.clone();
+    let slow = Upstream::start(move |request| {
+        while !gate.load(SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        Answer::Text(request.line.clone())
+    });
+    // Longer than a slow machine takes for a hundred reloads.
+    let long = "attempt: 200s, request: 200s";
+    let file = |turn: usize| {
+        let more = format!("concurrency: {{ max: 1 }}, timeouts: {{ idle: {}s, {long} }}", 200 + turn);
+        sections(&[slow.url()], &more)
+    };
+    let gateway = Gateway::start(&file(0));
+    let mut first = TcpStream::connect(gateway.address).unwrap();
+    first.set_read_timeout(Some(Duration::from_secs(200))).unwrap();
+    first.write_all(b"GET /x/1 HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n").unwrap();
+    assert!(within_patience(|| slow.seen().len() == 1));
+    for turn in 1..=100 {
+        gateway.rewrite(&file(turn));
+        assert!(gateway.reload(), "{}", gateway.stderr());
+        assert_eq!(gateway.get("/x/2", &[]).code(), "overloaded", "turn {turn}");
+    }
+    let in_flight = || gateway.metric("edgeway_service_requests_in_flight{service=\"s\"}");
+    assert_eq!(in_flight(), Some(1.0));
+    go.store(true, SeqCst);
+    let mut answer = String::new();
+    first.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("GET /x/1 HTTP/1.1"), "{answer}");
+    assert!(within_patience(|| in_flight() == Some(0.0)));
+    assert_eq!(gateway.get("/x/3", &[]).status, 200);
 }
 
 #[test]

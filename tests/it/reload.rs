@@ -34,6 +34,8 @@ fn a_change_of_the_file_is_a_reload_and_a_bad_one_is_none() {
     gateway.rewrite(&says("three"));
     assert!(within_patience(|| said(&gateway) == "three"));
     assert_eq!(gateway.metric("edgeway_config_reload_failure_total"), Some(1.0));
+    // The line follows the change, and the next reload counts lines.
+    gateway.tells(&["generation 3 serves"]);
 
     // Asked for meanwhile, it is one reload and not two.
     gateway.rewrite(&says("four"));

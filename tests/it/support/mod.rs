@@ -1,6 +1,7 @@
 //! What the tests need to drive the real binary: a gateway in a folder of its own, recording services, a client.
 
 mod browser;
+pub mod callers;
 mod certificates;
 pub mod corpus;
 mod dns;
