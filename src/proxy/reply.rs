@@ -1,9 +1,10 @@
 //! How an answer of ours becomes bytes, and what every answer goes through.
 
 use super::{Rejection, ctx::RequestCtx, headers};
-use crate::{runtime::Shown, types::Reply};
+use crate::{connection, runtime::Shown, types::Reply};
 use http::{Method, StatusCode, header};
 use pingora::{http::ResponseHeader, prelude::Result, proxy::Session};
+use std::time::Duration;
 
 /// Refuse, and say that the request is answered.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, rejection: Rejection) -> Result<bool> {
@@ -47,9 +48,28 @@ pub(super) fn answered(session: &Session) -> Option<StatusCode> {
     written.filter(|status| !status.is_informational() || *status == StatusCode::SWITCHING_PROTOCOLS)
 }
 
+/// Bytes of a request's body that are read for nothing but the next request on the same connection.
+const DRAINED: u64 = 64 * 1024;
+
+/// How long they may take.
+const DRAINING: Duration = Duration::from_secs(5);
+
+/// Whether so much of the request is still to come that the connection is worth less than reading it. The end of it, too,
+/// is waited for by the connection: the answer reaches a caller who is still sending.
+fn leaves_much(session: &mut Session) -> bool {
+    let left = connection::body_left(session.as_downstream());
+    if left == 0 {
+        return false;
+    }
+    session.set_total_drain_timeout(Some(DRAINING));
+    // Whoever waits for a word before sending it gets another one, and never sends it.
+    left > DRAINED || session.req_header().headers.contains_key(header::EXPECT)
+}
+
 /// What every answer goes through, ours and the service's.
 pub(super) fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
-    if ctx.snapshot.process.departure.is_polite() {
+    let interim = response.status.is_informational();
+    if ctx.snapshot.process.departure.is_polite() || (!interim && leaves_much(session)) {
         session.set_keepalive(None);
     }
     headers::to_downstream(response, session.req_header(), ctx)
