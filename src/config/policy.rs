@@ -149,7 +149,8 @@ fn listeners(config: &Config) -> Vec<(String, String)> {
 fn ageing(listener: &ListenerConfig) -> impl Iterator<Item = (&'static str, &'static str)> {
     let young = listener.max_connection_age.is_some_and(|age| age.get() < listener.keepalive_timeout.get());
     let few = listener.max_requests_per_connection.is_some_and(|most| most < FEWEST_REQUESTS);
-    let age = "shorter than keepalive_timeout: a connection that was idle once ends with its next answer; write 10m or more";
+    let age =
+        "shorter than keepalive_timeout: a connection that was idle once ends with its next answer; write 10m or more";
     let requests = "so few that connections cost more than their requests; write 100 or more";
     let age = young.then_some(("max_connection_age", age));
     age.into_iter().chain(few.then_some(("max_requests_per_connection", requests)))

@@ -87,7 +87,7 @@ impl<A: ServerApp + Send + Sync + 'static> Front<A> {
 
     /// Until the connection is over. An HTTP/2 one without a request hears here that the process leaves, and says GOAWAY; one
     /// that comes later hears it with its first request, so that this is answered and not sent in vain again and again.
-    async fn serve(&self, guard: Guard, life: &Life) -> Option<Stream> {
+    async fn serve(&self, guard: Box<Guard>, life: &Life) -> Option<Stream> {
         let (mut polite, ending) = (self.departure.polite(), life.ending());
         let leaves = async {
             while polite.changed().await.is_ok() {
@@ -99,7 +99,7 @@ impl<A: ServerApp + Send + Sync + 'static> Front<A> {
         };
         tokio::select! {
             biased;
-            served = self.app.process_new(Box::new(guard), &ending) => served,
+            served = self.app.process_new(guard, &ending) => served,
             () = leaves => None,
         }
     }
@@ -136,7 +136,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
         };
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let life = Life::new(place, self.departure.clone());
-        let mut guard = Guard::new(stream, self.head_timeout, life.clone());
+        let mut guard = Box::new(Guard::new(stream, self.head_timeout, life.clone()));
         guard.begin_with(early);
         if http2 {
             guard.speak_http2();

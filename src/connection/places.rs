@@ -134,8 +134,10 @@ mod tests {
 
     #[test]
     fn whoever_leaves_makes_room_and_is_forgotten() {
-        let (places, limits) =
-            (Places::new(), ConnectionLimits { in_all: 3, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO });
+        let (places, limits) = (
+            Places::new(),
+            ConnectionLimits { in_all: 3, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO },
+        );
         let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
         assert_eq!((places.enter(one, limits), places.enter(one, limits)), (Ok(()), Ok(())));
         assert_eq!(places.enter(one, limits), Err(PerAddress));
@@ -153,8 +155,10 @@ mod tests {
 
     #[test]
     fn a_refused_address_leaves_nothing_behind() {
-        let (places, limits) =
-            (Places::new(), ConnectionLimits { in_all: 1, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO });
+        let (places, limits) = (
+            Places::new(),
+            ConnectionLimits { in_all: 1, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO },
+        );
         places.enter(address("192.0.2.1"), limits).unwrap();
         for last in 2..200 {
             assert_eq!(places.enter(address(&format!("192.0.2.{last}")), limits), Err(InAll));
@@ -164,8 +168,10 @@ mod tests {
 
     #[test]
     fn threads_do_not_overbook() {
-        let (places, limits) =
-            (Places::new(), ConnectionLimits { in_all: 100, per_address: Some(60), largest_head: 1000, idle: Duration::ZERO });
+        let (places, limits) = (
+            Places::new(),
+            ConnectionLimits { in_all: 100, per_address: Some(60), largest_head: 1000, idle: Duration::ZERO },
+        );
         let enter = |text: &str| (0..1000).filter(|_| places.enter(address(text), limits).is_ok()).count();
         let entered: usize = std::thread::scope(|scope| {
             let callers =

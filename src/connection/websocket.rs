@@ -2,7 +2,7 @@
 //! one ends, which is where the gateway may put a frame of its own.
 
 /// Close with 1001, *going away* (RFC 6455 sections 5.5.1 and 7.4.1): the server ends, the caller may come back.
-pub(super) const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xe9];
+pub(super) const GOING_AWAY: &[u8; 4] = &[0x88, 2, 0x03, 0xe9];
 
 /// How the only answer begins behind which there are frames.
 const SWITCHING: &[u8; 12] = b"HTTP/1.1 101";

@@ -4,7 +4,9 @@ use super::ctx::RequestCtx;
 use crate::{
     connection,
     observability::{LongLived, metrics::Outcome},
-    resilience::Timeouts, runtime::milliseconds, upstream::Verdict,
+    resilience::Timeouts,
+    runtime::milliseconds,
+    upstream::Verdict,
 };
 use http::{HeaderValue, StatusCode, header};
 use pingora::{

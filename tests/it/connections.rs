@@ -258,12 +258,13 @@ fn silence_ends_a_connection_at_one_time_whatever_it_speaks_and_whether_it_has_s
     http2.send(&http2::get(1, "/r"));
     assert_eq!(http2.answer(1).status, 200);
     assert!(serves(&mut used));
-    for (name, closed) in [
-        ("new", &mut || Client::over(new.try_clone().unwrap()).is_closed()) as (_, &mut dyn FnMut() -> bool),
+    let closings: [(&str, &mut dyn FnMut() -> bool); 3] = [
+        ("new", &mut || Client::over(new.try_clone().unwrap()).is_closed()),
         ("used", &mut || used.is_closed()),
         ("http2", &mut || http2.is_closed()),
-    ] {
-        assert!(closed(), "{name}");
+    ];
+    for (name, is_closed) in closings {
+        assert!(is_closed(), "{name}");
         assert!(since.elapsed() >= Duration::from_millis(1_900), "{name} after {:?}", since.elapsed());
     }
     assert!(since.elapsed() < Duration::from_secs(12), "{:?}", since.elapsed());

@@ -143,7 +143,11 @@ fn at_the_end_a_websocket_is_told_to_go_and_both_sides_close() {
     for socket in &mut sockets {
         let mut heard = Vec::new();
         socket.read_to_end(&mut heard).unwrap();
-        assert_eq!(heard, [HELLO, &[0x88, 0x02, 0x03, 0xe9]].concat(), "a frame of the service, then 1001, then the end");
+        assert_eq!(
+            heard,
+            [HELLO, &[0x88, 0x02, 0x03, 0xe9]].concat(),
+            "a frame of the service, then 1001, then the end"
+        );
         // As every client answers.
         socket.get_mut().write_all(&CLOSE).unwrap();
     }

@@ -20,7 +20,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if self.is_overheard() {
             // Whatever is a stream; nobody reads it.
-            let stream = std::mem::replace(&mut self.stream, Box::new(Cursor::new(Vec::new())));
+            let stream = std::mem::replace(&mut self.stream, Box::new(Cursor::new(Vec::<u8>::new())));
             linger(stream, self.life.clone());
         } else if self.idle {
             // Had the caller closed it, the last read would have said so.

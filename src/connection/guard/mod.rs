@@ -351,6 +351,10 @@ impl AsyncWrite for Guard {
             return Poll::Ready(Ok(buf.len()));
         }
         if this.tunnel.load(Relaxed) {
+            if matches!(this.part, Part::Between) {
+                // The answer that agrees to it is the first that is written.
+                this.enter_tunnel();
+            }
             return this.poll_write_tunnel(cx, buf);
         }
         Pin::new(&mut this.stream).poll_write(cx, buf)

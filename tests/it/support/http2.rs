@@ -131,7 +131,13 @@ impl Http2 {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut client = Self { stream: BufReader::new(stream), streams: BTreeMap::new(), goaway: None, goodbye: false, ended: None };
+        let mut client = Self {
+            stream: BufReader::new(stream),
+            streams: BTreeMap::new(),
+            goaway: None,
+            goodbye: false,
+            ended: None,
+        };
         client.send(&[PREFACE, &frame(SETTINGS, 0, 0, settings)].concat());
         client
     }
