@@ -192,14 +192,6 @@ pub fn is_last(session: &ServerSession, now: std::time::Instant, lifetime: Lifet
     last
 }
 
-/// Bytes of the request's body that the caller has still to send; `u64::MAX` where nobody knows. HTTP/2 needs none of
-/// them for the next request.
-pub fn body_left(session: &ServerSession) -> u64 {
-    let mut left = 0;
-    guarded(session, |guard| left = guard.body_left());
-    left
-}
-
 /// A request is over: the next head may come.
 pub fn head_awaited(session: &ServerSession) {
     guarded(session, |guard| guard.expect_head(true));

@@ -1,10 +1,11 @@
 //! How an answer of ours becomes bytes, and what every answer goes through.
 
 use super::{Rejection, ctx::RequestCtx, headers};
-use crate::{connection, runtime::Shown, types::Reply};
+use crate::{runtime::Shown, types::Reply};
 use http::{Method, StatusCode, header};
 use pingora::{http::ResponseHeader, prelude::Result, proxy::Session};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Refuse, and say that the request is answered.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, rejection: Rejection) -> Result<bool> {
@@ -39,6 +40,10 @@ pub(super) async fn send(session: &mut Session, ctx: &mut RequestCtx, answer: Re
     if !bodiless {
         session.write_response_body(Some(answer.body), true).await?;
     }
+    if session.is_http2() && !session.is_body_done() {
+        // Boxed: few requests need it.
+        Box::pin(be_noticed(session)).await;
+    }
     Ok(true)
 }
 
@@ -48,28 +53,20 @@ pub(super) fn answered(session: &Session) -> Option<StatusCode> {
     written.filter(|status| !status.is_informational() || *status == StatusCode::SWITCHING_PROTOCOLS)
 }
 
-/// Bytes of a request's body that are read for nothing but the next request on the same connection.
-const DRAINED: u64 = 64 * 1024;
+/// How long a caller of HTTP/2 has to take an answer in before it is told that the rest of its request is not wanted.
+const NOTICED: Duration = Duration::from_secs(1);
 
-/// How long they may take.
-const DRAINING: Duration = Duration::from_secs(5);
-
-/// Whether so much of the request is still to come that the connection is worth less than reading it. The end of it, too,
-/// is waited for by the connection: the answer reaches a caller who is still sending.
-fn leaves_much(session: &mut Session) -> bool {
-    let left = connection::body_left(session.as_downstream());
-    if left == 0 {
-        return false;
-    }
-    session.set_total_drain_timeout(Some(DRAINING));
-    // Whoever waits for a word before sending it gets another one, and never sends it.
-    left > DRAINED || session.req_header().headers.contains_key(header::EXPECT)
+/// h2 resets the stream (NO_ERROR, RFC 9113 section 8.1) as soon as the request is over. Clients in the middle of sending
+/// take that for a failure (curl 7.88) and never look at the answer; so it comes a little later, to those who did not stop by
+/// themselves.
+async fn be_noticed(session: &mut Session) {
+    let rest = async { while let Ok(Some(_)) = session.as_downstream_mut().read_request_body().await {} };
+    _ = timeout(NOTICED, rest).await;
 }
 
 /// What every answer goes through, ours and the service's.
 pub(super) fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
-    let interim = response.status.is_informational();
-    if ctx.snapshot.process.departure.is_polite() || (!interim && leaves_much(session)) {
+    if ctx.snapshot.process.departure.is_polite() {
         session.set_keepalive(None);
     }
     headers::to_downstream(response, session.req_header(), ctx)

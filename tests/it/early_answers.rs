@@ -72,9 +72,21 @@ fn early_service() -> SocketAddr {
                     let read = stream.read(&mut bytes).unwrap();
                     begun.extend_from_slice(&bytes[..read]);
                 }
-                _ = stream.write_all(b"HTTP/1.1 409 Conflict\r\nContent-Length: 5\r\n\r\nearly");
+                _ = stream.write_all(b"HTTP/1.1 409 Conflict\r\nConnection: close\r\nContent-Length: 5\r\n\r\nearly");
                 while stream.read(&mut bytes).is_ok_and(|read| read > 0) {}
             });
+        }
+    });
+    address
+}
+
+/// Reads and says nothing.
+fn patient_service() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
         }
     });
     address
@@ -83,13 +95,15 @@ fn early_service() -> SocketAddr {
 /// Routes that answer early in different ways; `keys` stand in the listener.
 fn sections(keys: &str) -> String {
     let (early, dead) = (early_service(), super::support::closed_port());
+    let patient = patient_service();
     format!(
         "listeners: [{{ address: \"127.0.0.1:0\"{keys} }}]\n\
          services:\n\
          \x20 early: {{ endpoints: [\"http://{early}\"], health: {{ probe: off }} }}\n\
+         \x20 patient: {{ endpoints: [\"http://{patient}\"], health: {{ probe: off }} }}\n\
          \x20 dead: {{ endpoints: [\"http://127.0.0.1:{dead}\"], health: {{ probe: off }} }}\n\
          routes:\n\
-         - {{ id: small, match: {{ path: /small }}, service: early, max_body: 1MiB, auth: public }}\n\
+         - {{ id: small, match: {{ path: /small }}, service: patient, max_body: 1MiB, auth: public }}\n\
          - {{ id: early, match: {{ path: /early }}, service: early, max_body: 100MiB, auth: public }}\n\
          - {{ id: dead, match: {{ path: /dead }}, service: dead, max_body: 100MiB, auth: public }}\n\
          - {{ id: known, match: {{ path: /known }}, service: early, max_body: 100MiB }}\n\
@@ -160,22 +174,17 @@ fn they_get_it_through_tls_too() {
 }
 
 #[test]
-fn a_short_body_is_read_for_the_next_request_on_its_connection() {
+fn a_short_body_that_nobody_read_costs_the_connection_and_not_the_answer() {
     let gateway = Gateway::start(&sections(""));
-    let mut client = gateway.client();
-    let request = format!("POST {}Content-Length: 60000\r\n\r\n", head("/known", "X: y"));
-    for _ in 0..3 {
-        client.send(request.as_bytes());
-        client.send(&[b'x'; 60_000]);
-        let answer = client.answer(false);
-        assert_eq!((answer.status, answer.header("connection")), (401, Some("keep-alive")));
-    }
     // Who asks first sends nothing when told no.
-    client
-        .send(format!("POST {}Expect: 100-continue\r\nContent-Length: 600\r\n\r\n", head("/known", "X: y")).as_bytes());
-    let answer = client.answer(false);
-    assert_eq!((answer.status, answer.header("connection")), (401, Some("close")));
-    assert!(client.is_closed());
+    for (line, body) in [("X: y", &b"short"[..]), ("Expect: 100-continue", b"")] {
+        let mut client = gateway.client();
+        client.send(format!("POST {}Content-Length: 5\r\n\r\n", head("/known", line)).as_bytes());
+        client.send(body);
+        let answer = client.answer(false);
+        assert_eq!((answer.status, answer.complete, answer.header("connection")), (401, true, Some("close")), "{line}");
+        assert!(client.is_closed());
+    }
 }
 
 #[test]
@@ -223,7 +232,7 @@ fn what_follows_the_last_request_of_a_connection_does_not_cost_its_answer() {
         let mut answer = String::new();
         let read = stream.read_to_string(&mut answer);
         assert!(sent.is_ok() && read.is_ok(), "{sent:?} {read:?} {answer}");
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("to the end"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("to the end"), "{answer}");
     }
 }
 
@@ -245,29 +254,26 @@ fn post(stream: u32, path: &str, token: &str) -> Vec<u8> {
 fn on_http2_the_answer_comes_and_then_word_that_the_rest_is_not_wanted() {
     let gateway = Gateway::start(&sections(""));
     let token = bearer("admin");
-    for (path, token, status, body) in [
-        ("/small", token.as_str(), 413, "}"),
-        ("/known", "Authorization: Bearer x", 401, "}"),
-        ("/early", token.as_str(), 409, "early"),
-    ] {
+    for (path, token, status, body) in
+        [("/small", token.as_str(), 413, "}"), ("/known", "Authorization: Bearer x", 401, "}")]
+    {
         // No table of headers (RFC 9113 section 6.5.2): each answer is to say its status itself.
         let mut client = Http2::connect_with(gateway.address, &[0, 1, 0, 0, 0, 0]);
-        // Each sends as much as it may without leave; together it is far more than the connection may.
-        for nth in 0..UPLOADERS as u32 {
-            let stream = 1 + 2 * nth;
-            client.send(&post(stream, path, token));
-            for _ in 0..3 {
-                client.send(&http2::frame(http2::DATA, 0, stream, &[b'x'; 16_384]));
+        // What 20 send fits into what a connection may send without leave; together it is more.
+        let streams: Vec<u32> = (0..60).map(|nth| 1 + 2 * nth).collect();
+        for streams in streams.chunks(20) {
+            for stream in streams {
+                client.send(&post(*stream, path, token));
+                (0..3).for_each(|_| client.send(&http2::frame(http2::DATA, 0, *stream, &[b'x'; 16_384])));
             }
-            let heard = client.answer(stream);
-            assert_eq!(
-                (heard.status, heard.ended, heard.body.ends_with(body)),
-                (status, true, true),
-                "{path} {heard:?}"
-            );
-            assert!(within_patience(|| client.heard_reset(stream) == Some(0)), "{path} {:?}", client.heard(stream));
+            for stream in streams {
+                let heard = client.answer(*stream);
+                let found = (heard.status, heard.ended, heard.body.ends_with(body));
+                assert_eq!(found, (status, true, true), "{path} {heard:?}");
+                assert_eq!(client.heard_reset(*stream), Some(0), "{path}");
+            }
         }
-        let last = 1 + 2 * UPLOADERS as u32;
+        let last = 121;
         client.send(&http2::get(last, "/fixed"));
         assert_eq!(client.answer(last).body, "hi", "the connection is well");
         assert_eq!(client.goaway, None);

@@ -12,15 +12,6 @@ use tokio::io::ReadBuf;
 const MOST_EARLY: usize = 8 * 1024;
 
 impl Guard {
-    /// Bytes of the request's body that are still to come from the caller; `u64::MAX` where nobody knows.
-    pub(in crate::connection) fn body_left(&self) -> u64 {
-        match &self.part {
-            Part::Length(left) => *left,
-            Part::Chunks(_) | Part::Broken => u64::MAX,
-            _ => 0,
-        }
-    }
-
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.poll_bytes(cx, buf))?;
