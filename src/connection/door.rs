@@ -5,7 +5,12 @@ use super::{
     tell::Teller,
 };
 use crate::observability::{ConnectionCounters, ConnectionRefusal};
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 /// The door of one listener: lets connections in as long as there are places, counts, and tells what it refuses.
 #[derive(Clone)]
@@ -15,6 +20,8 @@ struct Inner {
     /// Asked for each connection, so that a reload counts from the next one on.
     limits: Box<dyn Fn(Option<IpAddr>) -> ConnectionLimits + Send + Sync>,
     places: Places,
+    /// Connections of which only the end is still to be noticed by their callers.
+    lingering: AtomicU32,
     counters: Arc<ConnectionCounters>,
     refused_in_all: Arc<Teller>,
     refused_per_address: Arc<Teller>,
@@ -37,6 +44,7 @@ impl Door {
         Self(Arc::new(Inner {
             limits: Box::new(limits),
             places: Places::new(process),
+            lingering: AtomicU32::new(0),
             counters,
             refused_in_all: Teller::new(|count, last| {
                 log::warn!("{count} connections were refused in a second: max_connections are open; last from {last}");
@@ -78,7 +86,7 @@ impl Door {
             return None;
         }
         door.counters.opened();
-        Some(Place { door: door.clone(), address, peer, largest_head: limits.largest_head, opened: true })
+        Some(Place { door: door.clone(), address, peer, limits, opened: true })
     }
 
     /// Let a connection in that has still to say for whom it comes; only trusted proxies may.
@@ -89,7 +97,7 @@ impl Door {
             door.refused(refusal, peer);
             return None;
         }
-        Some(Place { door: door.clone(), address: None, peer, largest_head: limits.largest_head, opened: false })
+        Some(Place { door: door.clone(), address: None, peer, limits, opened: false })
     }
 
     /// What holds for `peer`, if it is a trusted proxy, whose word counts.
@@ -150,7 +158,8 @@ pub(super) struct Place {
     door: Arc<Inner>,
     address: Option<Address>,
     peer: Option<IpAddr>,
-    largest_head: usize,
+    /// As they were when it began.
+    limits: ConnectionLimits,
     /// Whether it is counted as let in; not before it is known for whom it comes.
     opened: bool,
 }
@@ -173,7 +182,17 @@ impl Place {
 
     /// Bytes of a head that may be kept while its end is still to come.
     pub(super) fn largest_head(&self) -> usize {
-        self.largest_head
+        self.limits.largest_head
+    }
+
+    /// How long it may be silent before its first request.
+    pub(super) fn idle(&self) -> Duration {
+        self.limits.idle
+    }
+
+    /// How many connections of this listener linger.
+    pub(super) fn lingering(&self) -> &AtomicU32 {
+        &self.door.lingering
     }
 
     pub(super) fn malformed(&self) {

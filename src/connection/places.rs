@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 /// Parts of the table, so that connections of different addresses rarely meet at one lock.
@@ -24,6 +25,8 @@ pub struct ConnectionLimits {
     pub per_address: Option<u32>,
     /// Bytes of a head, all in all.
     pub largest_head: usize,
+    /// `keepalive_timeout`: also the longest wait for a first request.
+    pub idle: Duration,
 }
 
 /// The connections of the process, over all its listeners. Fixed at the start, because file descriptors are.
@@ -161,7 +164,7 @@ mod tests {
     fn whoever_leaves_makes_room_and_is_forgotten() {
         let (places, limits) = (
             Places::new(ProcessPlaces::new(u32::MAX)),
-            ConnectionLimits { in_all: 3, per_address: Some(2), largest_head: 1000 },
+            ConnectionLimits { in_all: 3, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO },
         );
         let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
         assert_eq!((places.enter(one, limits), places.enter(one, limits)), (Ok(()), Ok(())));
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn listeners_share_the_places_of_the_process() {
-        let limits = ConnectionLimits { in_all: 3, per_address: Some(9), largest_head: 1000 };
+        let limits = ConnectionLimits { in_all: 3, per_address: Some(9), largest_head: 1000, idle: Duration::ZERO };
         let process = ProcessPlaces::new(4);
         let (one, other) = (Places::new(process.clone()), Places::new(process.clone()));
         let caller = address("192.0.2.1");
@@ -200,7 +203,7 @@ mod tests {
     fn a_refused_address_leaves_nothing_behind() {
         let (places, limits) = (
             Places::new(ProcessPlaces::new(u32::MAX)),
-            ConnectionLimits { in_all: 1, per_address: Some(2), largest_head: 1000 },
+            ConnectionLimits { in_all: 1, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO },
         );
         places.enter(address("192.0.2.1"), limits).unwrap();
         for last in 2..200 {
@@ -213,7 +216,7 @@ mod tests {
     fn threads_do_not_overbook() {
         let (places, limits) = (
             Places::new(ProcessPlaces::new(u32::MAX)),
-            ConnectionLimits { in_all: 100, per_address: Some(60), largest_head: 1000 },
+            ConnectionLimits { in_all: 100, per_address: Some(60), largest_head: 1000, idle: Duration::ZERO },
         );
         let enter = |text: &str| (0..1000).filter(|_| places.enter(address(text), limits).is_ok()).count();
         let entered: usize = std::thread::scope(|scope| {
