@@ -29,6 +29,8 @@ pub struct ConnectionLimits {
 /// The connections of one listener. Holds no more addresses than there are connections.
 pub(super) struct Places {
     open: AtomicU32,
+    /// Those of which only the end is still to be noticed by their callers.
+    pub(super) lingering: AtomicU32,
     /// Keyed anew in each process: nobody can choose addresses that fall into one shard or bucket.
     hasher: RandomState,
     shards: [Mutex<HashMap<Address, u32>>; SHARDS],
@@ -52,7 +54,7 @@ impl Address {
 impl Places {
     pub(super) fn new() -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Self { open: AtomicU32::new(0), hasher: RandomState::new(), shards }
+        Self { open: AtomicU32::new(0), lingering: AtomicU32::new(0), hasher: RandomState::new(), shards }
     }
 
     /// Take a place, to be given back with [`Places::leave`] and the same address.
