@@ -20,8 +20,6 @@ struct Inner {
     /// Asked for each connection, so that a reload counts from the next one on.
     limits: Box<dyn Fn(Option<IpAddr>) -> ConnectionLimits + Send + Sync>,
     places: Places,
-    /// Connections of which only the end is still to be noticed by their callers.
-    lingering: AtomicU32,
     counters: Arc<ConnectionCounters>,
     refused_in_all: Arc<Teller>,
     refused_per_address: Arc<Teller>,
@@ -44,7 +42,6 @@ impl Door {
         Self(Arc::new(Inner {
             limits: Box::new(limits),
             places: Places::new(process),
-            lingering: AtomicU32::new(0),
             counters,
             refused_in_all: Teller::new(|count, last| {
                 log::warn!("{count} connections were refused in a second: max_connections are open; last from {last}");
@@ -192,7 +189,7 @@ impl Place {
 
     /// How many connections of this listener linger.
     pub(super) fn lingering(&self) -> &AtomicU32 {
-        &self.door.lingering
+        &self.door.places.lingering
     }
 
     pub(super) fn malformed(&self) {

@@ -47,6 +47,8 @@ impl ProcessPlaces {
 pub(super) struct Places {
     open: AtomicU32,
     process: Arc<ProcessPlaces>,
+    /// Those of which only the end is still to be noticed by their callers.
+    pub(super) lingering: AtomicU32,
     /// Keyed anew in each process: nobody can choose addresses that fall into one shard or bucket.
     hasher: RandomState,
     shards: [Mutex<HashMap<Address, u32>>; SHARDS],
@@ -70,7 +72,7 @@ impl Address {
 impl Places {
     pub(super) fn new(process: Arc<ProcessPlaces>) -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Self { open: AtomicU32::new(0), process, hasher: RandomState::new(), shards }
+        Self { open: AtomicU32::new(0), process, lingering: AtomicU32::new(0), hasher: RandomState::new(), shards }
     }
 
     /// Take a place, to be given back with [`Places::leave`] and the same address.

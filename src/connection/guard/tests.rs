@@ -312,7 +312,7 @@ async fn a_caller_who_is_sending_still_is_heard_out_and_others_are_not() {
         if answered {
             guard.write_all(b"HTTP/1.1 413 \r\n\r\n").await.unwrap();
         }
-        let caller = if left { None } else { Some(caller) };
+        let caller = (!left).then_some(caller);
         _ = timeout(Duration::from_millis(1), guard.read(&mut bytes)).await;
         drop(guard);
         assert_eq!(counters.snapshot().open, u64::from(lingers), "{sent:?} {answered} {left}");
