@@ -24,6 +24,8 @@ pub struct Loaded {
     pub sources: SourceMap,
     /// What works and should still be changed, in the form of errors.
     pub warnings: Vec<String>,
+    /// What its files were like before they were read; none where it is no file.
+    pub stamps: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 impl Config {
@@ -35,6 +37,8 @@ impl Config {
         let name = path.display().to_string();
         let environment = Environment::read()?;
         let variables = |variable: &str| environment.get(variable);
+        // Before they are read: a change meanwhile is another one.
+        let stamps = Self::stamps(path);
         let files = files(path).map_err(|error| unreadable(&name, &error))?;
         if files.is_empty() {
             return Err(SourceMap::new(&name).error("", "no *.yaml file in this folder; write one").into());
@@ -46,7 +50,7 @@ impl Config {
             let more = Tree::read(&text, &name, &variables, &merge::begun(&tree));
             merge::absorb(&mut tree, more);
         }
-        finish(tree)
+        Ok(Loaded { stamps, ..finish(tree)? })
     }
 
     /// What the files of [`Config::load`] are like now: two that differ tell of a change. `None`: not there.
@@ -104,7 +108,7 @@ fn finish(mut tree: Tree) -> Result<Loaded, ConfigErrors> {
         return Err(ConfigErrors::sorted(found.errors));
     }
     let warnings = found.warnings.iter().map(ToString::to_string).collect();
-    Ok(Loaded { config: Arc::new(config), sources: tree.sources, warnings })
+    Ok(Loaded { config: Arc::new(config), sources: tree.sources, warnings, stamps: Vec::new() })
 }
 
 /// The schema let it through, so only what a schema cannot say is left: a whole number that is written as a fraction.

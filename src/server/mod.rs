@@ -108,7 +108,8 @@ pub fn run(
     let (ask, asked) = channel(WAITING_RELOADS);
     let admin = Admin::new(live.clone(), logger.clone(), ask);
     let (signalled, asked) = (heard.reload.clone(), Mutex::new(asked));
-    let reload = Reload { source, live: live.clone(), handoff: handoff.clone(), logger, signalled, asked };
+    let (stamps, handed) = (loaded.stamps.clone(), handoff.clone());
+    let reload = Reload { source, stamps, live: live.clone(), handoff: handed, logger, signalled, asked };
     server.add_service(background_service("reload", reload));
     server.add_service(background_service("drain", Drain::new(&process, &opened.run_dir, &loaded.config.server)));
     let operated = opened.admin.as_ref().map(TcpListener::local_addr).transpose()?;

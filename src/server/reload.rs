@@ -50,7 +50,7 @@ impl Source {
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the files of a source were like.
-type Stamps = Vec<(PathBuf, Option<Stamp>)>;
+pub(super) type Stamps = Vec<(PathBuf, Option<Stamp>)>;
 
 /// The file that the configuration comes from, and what of it is known.
 struct WatchedSource {
@@ -62,14 +62,13 @@ struct WatchedSource {
 }
 
 impl WatchedSource {
-    async fn of(source: &Source) -> Self {
+    /// It was like `taken` before it was read.
+    fn of(source: &Source, taken: Stamps) -> Self {
         let path = match source {
             Source::Path(path) => Some(path.clone()),
             Source::Environment | Source::Fixed(_) => None,
         };
-        let mut file = Self { path, taken: Vec::new(), seen: Vec::new() };
-        file.taken().await;
-        file
+        Self { path, taken, seen: Vec::new() }
     }
 
     /// It is being read.
@@ -96,6 +95,8 @@ impl WatchedSource {
 /// threads. A bad file changes nothing.
 pub(super) struct Reload {
     pub(super) source: Source,
+    /// What it was like when it was read.
+    pub(super) stamps: Stamps,
     pub(super) live: Live,
     pub(super) handoff: Arc<Handoff>,
     pub(super) logger: Logger,
@@ -109,7 +110,7 @@ pub(super) struct Reload {
 impl BackgroundService for Reload {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let mut asked = self.asked.lock().await;
-        let mut file = WatchedSource::of(&self.source).await;
+        let mut file = WatchedSource::of(&self.source, self.stamps.clone());
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

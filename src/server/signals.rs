@@ -94,7 +94,10 @@ impl ShutdownSignalWatch for Signals {
         let Some(mut asked) = self.asked.lock().await.take() else { return ShutdownSignal::GracefulTerminate };
         loop {
             match asked.recv().await {
-                None | Some(Asked::Stop) => stop(&self.handoff),
+                None | Some(Asked::Stop) => {
+                    self.handoff.supervisor.stopping();
+                    stop(&self.handoff)
+                }
                 Some(Asked::Drain) => return self.leave(asked).await,
                 // pingora's own way would stop serving whether or not anybody takes over.
                 Some(Asked::Handoff) => {
@@ -153,7 +156,6 @@ impl Signals {
 /// Not through pingora: where callers keep coming, its accept loop spins in a runtime that is shutting down, logs a
 /// line each time round and never ends (0.9.1, seen). Blocks its thread, which has nothing else to do any more.
 fn stop(handoff: &Handoff) -> ! {
-    handoff.supervisor.stopping();
     handoff.stop();
     let (process, run_dir) = (&handoff.process, &handoff.run_dir);
     let until = Instant::now() + ANSWERED;

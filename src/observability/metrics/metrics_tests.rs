@@ -98,6 +98,7 @@ fn every_name_is_used_once_and_follows_the_rules() {
     }
     let sources = [
         include_str!("names/edge.rs"),
+        include_str!("names/handoff.rs"),
         include_str!("names/identity.rs"),
         include_str!("names/process.rs"),
         include_str!("names/upstream.rs"),

@@ -344,7 +344,7 @@ impl Drop for Gateway {
         _ = child.wait();
         drop(child);
         // Those that took over.
-        for pid in self.said(r"process (\d+) \(") {
+        for pid in self.said(r"process (\d+) ") {
             _ = kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL);
         }
     }
