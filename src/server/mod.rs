@@ -5,6 +5,7 @@ mod reload;
 mod run_dir;
 mod signals;
 mod sockets;
+mod supervisor;
 mod threads;
 
 use crate::{
@@ -37,6 +38,7 @@ use signals::Signals;
 pub use signals::survive_early as survive_early_signals;
 use sockets::{OnSockets, Sockets};
 use std::{io, net::SocketAddr, process, sync::Arc, time::Duration};
+use supervisor::Supervisor;
 use tokio::sync::{Mutex, mpsc::channel};
 
 /// Retries that pingora itself allows; above the 8 that `retry.attempts` can be, which decides.
@@ -82,20 +84,24 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     resolve(&live)?;
     let run_dir = Arc::new(RunDir::open(&config.server.run_dir));
     let heard = signals::listen()?;
+    let supervisor = Arc::new(Supervisor::from_environment(process.departure.clone()));
     let mut server = build(&config, &live, &sockets);
     let deadline = config.server.drain.deadline.get();
     let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
     server.add_service(background_service("drain", drain));
     let (ask, asked) = channel(WAITING_RELOADS);
     let (admin, asked) = (Admin::new(live.clone(), logger.clone(), ask), Mutex::new(asked));
-    server.add_service(background_service("reload", Reload { source, live, logger, signalled: heard.reload, asked }));
+    let reload = Reload { source, live, logger, signalled: heard.reload, asked, supervisor: supervisor.clone() };
+    server.add_service(background_service("reload", reload));
     let operated = operators.as_ref().map(|socket| socket.local_addr()).transpose()?;
     operators.map(|socket| admin.serve(socket)).transpose()?;
     announce(&config, &sockets, operated);
+    supervisor.ready();
+    supervisor.status("generation 1 of the configuration serves");
     started(sockets.addresses());
     let pause = config.server.drain.pause.get();
     let asked = Mutex::new(Some(heard.asked));
-    let signals = Signals { process: process.clone(), run_dir: run_dir.clone(), pause, asked };
+    let signals = Signals { process: process.clone(), run_dir: run_dir.clone(), supervisor, pause, asked };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     end(&process, &run_dir)
 }

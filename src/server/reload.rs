@@ -1,3 +1,4 @@
+use super::supervisor::Supervisor;
 use crate::{
     auth,
     config::{Config, ConfigErrors, Loaded},
@@ -101,6 +102,7 @@ pub(super) struct Reload {
     pub(super) signalled: Arc<Notify>,
     /// By somebody who waits for what comes of it. pingora starts services through a shared reference.
     pub(super) asked: Mutex<Receiver<ReloadAsked>>,
+    pub(super) supervisor: Arc<Supervisor>,
 }
 
 #[async_trait]
@@ -129,6 +131,7 @@ impl BackgroundService for Reload {
 
 impl Reload {
     async fn reload(&self, file: &mut WatchedSource) -> Result<u64, ReloadError> {
+        self.supervisor.reloading();
         // Before it is read: a change meanwhile is another one.
         file.taken().await;
         let before = self.live.pin().config.clone();
@@ -161,6 +164,15 @@ impl Reload {
             Err(error) => log::error!("reload refused, the running configuration stays:\n{error}"),
         }
         self.live.pin().process.reloads.ended(&outcome, SystemTime::now());
+        self.tell(&outcome);
         outcome
+    }
+
+    /// To the supervisor, also where nothing has changed: it serves, and the reload is over.
+    fn tell(&self, outcome: &Result<u64, ReloadError>) {
+        self.supervisor.ready();
+        let generation = self.live.pin().generation;
+        let refused = if outcome.is_err() { "the last reload was refused, as the log says; " } else { "" };
+        self.supervisor.status(&format!("{refused}generation {generation} of the configuration serves"));
     }
 }

@@ -1,4 +1,4 @@
-use super::run_dir::RunDir;
+use super::{run_dir::RunDir, supervisor::Supervisor};
 use crate::runtime::Process;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
@@ -79,6 +79,7 @@ fn hear(sender: Sender<Asked>, reload: Arc<Notify>) -> io::Result<impl Future<Ou
 pub(super) struct Signals {
     pub(super) process: Arc<Process>,
     pub(super) run_dir: Arc<RunDir>,
+    pub(super) supervisor: Arc<Supervisor>,
     pub(super) pause: Duration,
     /// Taken by pingora's only question, which comes through a shared reference.
     pub(super) asked: Mutex<Option<Receiver<Asked>>>,
@@ -90,7 +91,10 @@ impl ShutdownSignalWatch for Signals {
         let Some(mut asked) = self.asked.lock().await.take() else { return ShutdownSignal::GracefulTerminate };
         loop {
             match asked.recv().await {
-                None | Some(Asked::Stop) => stop(&self.process, &self.run_dir),
+                None | Some(Asked::Stop) => {
+                    self.supervisor.stopping();
+                    stop(&self.process, &self.run_dir)
+                }
                 Some(Asked::Drain) => return self.leave(asked).await,
                 // pingora's own way would stop serving whether or not anybody takes over.
                 Some(Asked::Handoff) => {
@@ -105,6 +109,7 @@ impl Signals {
     /// Still accepting, but asking every caller to go elsewhere: what pingora does at the end, dropping idle
     /// connections, then hits nobody who is about to use one.
     async fn leave(&self, mut asked: Receiver<Asked>) -> ShutdownSignal {
+        self.supervisor.stopping();
         self.process.departure.leave();
         log::info!("SIGTERM: leaving; for {:?} answers close their connections, then the listeners close", self.pause);
         let stopped = async { while asked.recv().await.is_some_and(|asked| asked != Asked::Stop) {} };

@@ -46,6 +46,7 @@ mod revocation;
 mod routing;
 mod security_headers;
 mod soak;
+mod systemd;
 mod timeouts;
 mod tls;
 mod tour;
