@@ -27,6 +27,10 @@ pub struct ServerConfig {
     /// Worker threads where `threads` is 0. 0: as many as the CPU limit of this process allows. Default: 0.
     #[schemars(range(max = 1_024))]
     pub default_threads: u16,
+    /// Most connections of callers at a time, over all listeners; what comes on top is closed at once. Needs a restart.
+    /// 0: as many as file descriptors allow, half of those that are not in reserve. Default: 0.
+    #[schemars(range(max = 10_000_000))]
+    pub max_connections: u32,
     /// Where this instance is: endpoints of the same zone go first. Default: not set.
     pub zone: Option<String>,
     /// Folder for the pid file and the upgrade socket. Where it cannot be written, a folder of the user's own in the
@@ -52,6 +56,7 @@ impl Default for ServerConfig {
             debug: false,
             threads: 0,
             default_threads: 0,
+            max_connections: 0,
             zone: None,
             run_dir: "/run/edgeway".to_owned(),
             upstream_idle_connections: 100,

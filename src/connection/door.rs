@@ -1,7 +1,7 @@
 //! Who comes in.
 
 use super::{
-    places::{Address, ConnectionLimits, Places},
+    places::{Address, ConnectionLimits, Places, ProcessPlaces},
     tell::Teller,
 };
 use crate::observability::{ConnectionCounters, ConnectionRefusal};
@@ -18,6 +18,7 @@ struct Inner {
     counters: Arc<ConnectionCounters>,
     refused_in_all: Arc<Teller>,
     refused_per_address: Arc<Teller>,
+    refused_by_process: Arc<Teller>,
     proxies_untrusted: Arc<Teller>,
     proxy_headers: Arc<Teller>,
     malformed: Arc<Teller>,
@@ -26,24 +27,22 @@ struct Inner {
 }
 
 impl Door {
-    /// A door that asks `limits` what holds for a peer. `counters` are those of the process.
+    /// A door that asks `limits` what holds for a peer. `counters` and `process` are those of the process, which all its
+    /// doors share.
     pub fn new(
         counters: Arc<ConnectionCounters>,
+        process: Arc<ProcessPlaces>,
         limits: impl Fn(Option<IpAddr>) -> ConnectionLimits + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Inner {
             limits: Box::new(limits),
-            places: Places::new(),
+            places: Places::new(process),
             counters,
             refused_in_all: Teller::new(|count, last| {
                 log::warn!("{count} connections were refused in a second: max_connections are open; last from {last}");
             }),
-            refused_per_address: Teller::new(|count, last| {
-                log::warn!(
-                    "{count} connections were refused in a second: their address has max_connections_per_address \
-                     open (a balancer belongs into trusted_proxies); last from {last}"
-                );
-            }),
+            refused_per_address: refused_per_address(),
+            refused_by_process: refused_by_process(),
             proxies_untrusted: Teller::new(|count, last| {
                 log::warn!(
                     "{count} connections were refused in a second: this listener speaks the PROXY protocol with \
@@ -108,12 +107,31 @@ impl Door {
     }
 }
 
+fn refused_per_address() -> Arc<Teller> {
+    Teller::new(|count, last| {
+        log::warn!(
+            "{count} connections were refused in a second: their address has max_connections_per_address open (a \
+             balancer belongs into trusted_proxies); last from {last}"
+        );
+    })
+}
+
+fn refused_by_process() -> Arc<Teller> {
+    Teller::new(|count, last| {
+        log::warn!(
+            "{count} connections were refused in a second: server.max_connections are open, or as many as file \
+             descriptors allow; last from {last}"
+        );
+    })
+}
+
 impl Inner {
     fn refused(&self, refusal: ConnectionRefusal, peer: Option<IpAddr>) {
         self.counters.refused(refusal);
         let teller = match refusal {
             ConnectionRefusal::InAll => &self.refused_in_all,
             ConnectionRefusal::PerAddress => &self.refused_per_address,
+            ConnectionRefusal::Process => &self.refused_by_process,
             ConnectionRefusal::ProxyUntrusted => &self.proxies_untrusted,
             ConnectionRefusal::ProxyHeader => &self.proxy_headers,
         };

@@ -1,7 +1,7 @@
 //! Connection: what pingora shows nobody else, a connection before its first head and between two answers.
 //!
-//! First the [`Door`]: what is over `max_connections` or `max_connections_per_address` is closed before a byte is read,
-//! counted, and told in one line a second. Trusted proxies are many callers and have no limit of their own.
+//! First the [`Door`]: what is over `max_connections`, over `max_connections_per_address` or over `server.max_connections`
+//! is closed before a byte is read, counted, and told in one line a second. Trusted proxies are many callers and have no limit of their own.
 //!
 //! Where a listener speaks the PROXY protocol, every connection comes from a trusted proxy and begins by saying for whom:
 //! who that is counts for the limits and is the peer from then on. Whatever begins otherwise is closed.
@@ -40,7 +40,7 @@ use door::Place;
 pub use head::content_length;
 pub use http2::http2_options;
 pub use malformed::Malformed;
-pub use places::ConnectionLimits;
+pub use places::{ConnectionLimits, ProcessPlaces};
 pub use proxied::Opening;
 
 use crate::{tls::ListenerTls, types::Departure};

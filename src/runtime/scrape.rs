@@ -154,6 +154,7 @@ fn connections(process: &Process) -> Vec<MetricFamily> {
     let refused = [
         ("in_all", counts.refused_total_limit),
         ("per_address", counts.refused_per_address),
+        ("process", counts.refused_by_process),
         ("proxy_untrusted", counts.refused_proxy_untrusted),
         ("proxy_header", counts.refused_proxy_header),
     ];

@@ -1,7 +1,9 @@
 //! Server: the process. Sockets, signals, background work; wires the modules together.
 
+mod capacity;
 mod drain;
 mod reload;
+mod resources;
 mod run_dir;
 mod signals;
 mod sockets;
@@ -12,7 +14,7 @@ use crate::{
     admin::Admin,
     auth::{self, RevocationMode},
     config::{Config, ConfigErrors, ListenerConfig, Loaded},
-    connection::{self, ConnectionLimits, Door, Front, Opening},
+    connection::{self, ConnectionLimits, Door, Front, Opening, ProcessPlaces},
     observability::{AccessLog, Logger},
     proxy::{Gateway, Rejection},
     runtime::{Live, Process, Snapshot},
@@ -33,6 +35,7 @@ use pingora::{
 };
 use reload::Reload;
 pub use reload::Source;
+use resources::Resources;
 use run_dir::RunDir;
 use signals::Signals;
 pub use signals::survive_early as survive_early_signals;
@@ -76,6 +79,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     warn(loaded);
     tls::system_authorities().map_err(io::Error::other)?;
     let config = loaded.config.clone();
+    let resources = Resources::take(&config);
     let codes = Rejection::codes().into_keys();
     let process = Process::new(AccessLog::to_stdout()?, loaded, codes)?;
     let live = Live::start(loaded, process.clone())?;
@@ -85,7 +89,7 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     let run_dir = Arc::new(RunDir::open(&config.server.run_dir));
     let heard = signals::listen()?;
     let supervisor = Arc::new(Supervisor::from_environment(process.departure.clone()));
-    let mut server = build(&config, &live, &sockets);
+    let mut server = build(&config, &live, &sockets, &resources);
     let deadline = config.server.drain.deadline.get();
     let drain = Drain { process: process.clone(), run_dir: run_dir.clone(), deadline };
     server.add_service(background_service("drain", drain));
@@ -95,7 +99,8 @@ pub fn run(loaded: &Loaded, source: Source, logger: Logger, started: impl FnOnce
     server.add_service(background_service("reload", reload));
     let operated = operators.as_ref().map(|socket| socket.local_addr()).transpose()?;
     operators.map(|socket| admin.serve(socket)).transpose()?;
-    announce(&config, &sockets, operated);
+    resources.tell();
+    announce(&config, &sockets, operated, &resources);
     supervisor.ready();
     supervisor.status("generation 1 of the configuration serves");
     started(sockets.addresses());
@@ -115,7 +120,7 @@ fn end(process: &Process, run_dir: &RunDir) -> ! {
 }
 
 /// One line that says what serves where; tests and scripts read it.
-fn announce(config: &Config, sockets: &Sockets, operated: Option<SocketAddr>) {
+fn announce(config: &Config, sockets: &Sockets, operated: Option<SocketAddr>, resources: &Resources) {
     if config.own.metrics {
         log::warn!("own.metrics is on: whatever forwards to this gateway, a balancer too, publishes /metrics");
     }
@@ -124,20 +129,21 @@ fn announce(config: &Config, sockets: &Sockets, operated: Option<SocketAddr>) {
         config.server.name,
         config.server.version,
         sockets.addresses().join(", "),
-        threads::workers(&config.server),
+        resources.workers.count,
         operated.map_or_else(|| "no admin".to_owned(), |address| format!("admin on {address}")),
     );
 }
 
-fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
-    let mut server = empty(config);
+fn build(config: &Config, live: &Live, sockets: &Sockets, resources: &Resources) -> Server {
+    let mut server = empty(config, resources.workers.count);
+    let places = ProcessPlaces::new(resources.capacity.connections);
     let departure = live.pin().process.departure.clone();
     for (index, listener) in config.listeners.iter().enumerate() {
         departure.begins_to_accept();
         let mut proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
         let (server_options, http2) = http2(listener);
         (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
-        let (door, head_timeout) = (door(live, index), listener.head_timeout.get());
+        let (door, head_timeout) = (door(live, index, &places), listener.head_timeout.get());
         let front = Front::new(proxy, head_timeout, door, opening(listener), tls_of(live, index), departure.clone());
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
@@ -166,10 +172,10 @@ fn http2_limits(listener: &ListenerConfig) -> (u64, Duration) {
 }
 
 /// The limits of the current snapshot, so that a reload changes them for whoever comes next.
-fn door(live: &Live, index: usize) -> Door {
+fn door(live: &Live, index: usize, places: &Arc<ProcessPlaces>) -> Door {
     let counters = live.pin().process.connections.clone();
     let live = live.clone();
-    Door::new(counters, move |peer| {
+    Door::new(counters, places.clone(), move |peer| {
         let snapshot = live.pin();
         // A listener of this process is in every snapshot: a reload may not take it away.
         let Some(listener) = snapshot.listener(index) else {
@@ -205,18 +211,14 @@ fn resolve(live: &Live) -> io::Result<()> {
     Ok(())
 }
 
-fn empty(config: &Config) -> Server {
+fn empty(config: &Config, workers: usize) -> Server {
     let conf = ServerConf {
-        threads: threads::workers(&config.server),
+        threads: workers,
         // One runtime per thread: measured cheaper than stealing (performance notes, 4).
         work_stealing: false,
         max_retries: PINGORA_RETRIES,
         // Per thread here, in all in the file.
-        upstream_keepalive_pool_size: config
-            .server
-            .upstream_idle_connections
-            .div_ceil(threads::workers(&config.server))
-            .max(1),
+        upstream_keepalive_pool_size: config.server.upstream_idle_connections.div_ceil(workers).max(1),
         // `drain` ends the process earlier, as soon as nothing is in flight.
         grace_period_seconds: Some(config.server.drain.deadline.get().as_secs() + 5),
         graceful_shutdown_timeout_seconds: Some(1),

@@ -11,6 +11,7 @@ use std::{
 
 const REFUSED_IN_ALL: &str = r"(\d+) connections were refused in a second: max_connections are open";
 const REFUSED_PER_ADDRESS: &str = r"(\d+) connections were refused in a second: their address has";
+const REFUSED_BY_PROCESS: &str = r"(\d+) connections were refused in a second: server.max_connections are open";
 const MALFORMED: &str = r"(\d+) malformed requests were refused unread";
 const SLOW_HEADS: &str = r"(\d+) heads took longer than head_timeout";
 
@@ -62,6 +63,35 @@ fn what_is_over_max_connections_is_closed_at_once_and_a_closed_one_makes_room() 
 }
 
 #[test]
+fn listeners_share_the_connections_of_the_process() {
+    let server = "server: { threads: 2, max_connections: 5, run_dir: \"${RUN_DIR}\", drain: { pause: 0s } }";
+    let gateway = Gateway::start(&format!(
+        "{server}\nlisteners: [{{ address: \"127.0.0.1:0\", max_connections: 4 }}, {{ address: \"127.0.0.1:0\" }}]\n\
+         routes: [{{ id: r, match: {{ path: /r }}, respond: {{ body: hi }}, auth: public }}]\n"
+    ));
+    let since = Instant::now();
+    let mut first = served(1, 6, &gateway);
+    assert_eq!(first.len(), 4, "its own limit holds too");
+    let second = gateway.other_address();
+    let more = |count: usize| -> Vec<Client> {
+        let clients = (0..count).map(|_| Client::connect(second));
+        clients.filter_map(|mut client| serves(&mut client).then_some(client)).collect()
+    };
+    let others = more(9);
+    assert_eq!(others.len(), 1, "five in all");
+    told(&gateway, REFUSED_IN_ALL, 2, since);
+    told(&gateway, REFUSED_BY_PROCESS, 8, since);
+    assert_eq!(gateway.metric("edgeway_connections_refused_total{limit=\"process\"}"), Some(8.0));
+    assert!(first.iter_mut().all(serves), "those that are open stay");
+    first.clear();
+    let mut kept = others;
+    assert!(within_patience(|| {
+        kept.extend(more(1));
+        kept.len() == 5
+    }));
+}
+
+#[test]
 fn one_address_takes_no_more_than_its_share() {
     let gateway = Gateway::start(&sections("max_connections_per_address: 2"));
     let since = Instant::now();
@@ -110,9 +140,10 @@ fn what_is_no_http_request_is_a_line_a_second_and_pingora_says_nothing() {
         assert_eq!(gateway.send(b"\x16\x03\x01 no HTTP\r\n\r\n").status, 400);
     }
     told(&gateway, MALFORMED, 100, since);
-    // The line that says where it serves, and ours.
+    // Beside what its start has said: ours.
     let said = gateway.stderr();
-    assert!(said.lines().all(|line| line.contains("serves on") || line.contains("refused unread")), "{said}");
+    let (_, since) = said.split_once("serves on").unwrap();
+    assert!(since.lines().skip(1).all(|line| line.contains("refused unread")), "{said}");
 }
 
 /// Drips a byte a second on each connection until all are answered.

@@ -35,6 +35,7 @@ mod jwks;
 mod lifecycle;
 mod limits;
 mod limits_redis;
+mod machine;
 mod metrics;
 mod outages;
 mod own;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::connection::http2::PREFACE;
 use crate::{
-    connection::{ConnectionLimits, Door},
+    connection::{ConnectionLimits, Door, ProcessPlaces},
     observability::ConnectionCounters,
 };
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use tokio::{
 
 fn guard() -> (Guard, DuplexStream, Arc<ConnectionCounters>) {
     let counters = Arc::new(ConnectionCounters::default());
-    let door = Door::new(counters.clone(), |_| ConnectionLimits { in_all: 1, per_address: None, largest_head: 1000 });
+    let limits = |_| ConnectionLimits { in_all: 1, per_address: None, largest_head: 1000 };
+    let door = Door::new(counters.clone(), ProcessPlaces::new(1), limits);
     let (ours, theirs) = duplex(100);
     let place = door.enter(None).unwrap();
     (Guard::new(Box::new(ours), Duration::from_secs(10), place), theirs, counters)

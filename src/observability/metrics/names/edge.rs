@@ -20,7 +20,7 @@ pub const CONNECTIONS_REFUSED: Name = Name {
     name: "edgeway_connections_refused_total",
     kind: Counter,
     labels: &["limit"],
-    help: "Connections that were closed at once: limit is in_all, per_address, proxy_untrusted or proxy_header.",
+    help: "Connections that were closed at once: limit is in_all, per_address, process, proxy_untrusted or proxy_header.",
 };
 /// Requests that pingora refused before any phase of ours.
 pub const MALFORMED: Name = Name {
