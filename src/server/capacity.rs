@@ -40,6 +40,11 @@ impl Capacity {
         Self { connections, wanted, needed: others + OF_A_CONNECTION * wanted, there }
     }
 
+    /// Connections that there can really be: the listeners may take fewer.
+    pub(super) fn callers(&self, config: &Config) -> u64 {
+        listed(config).min(self.connections.into())
+    }
+
     /// What is wrong with it, and what would be right.
     pub(super) fn warning(&self) -> Option<String> {
         let Self { connections, wanted, needed, there } = self;

@@ -1,7 +1,8 @@
 use super::{capacity::Capacity, threads::Workers};
 use crate::{
     config::Config,
-    machine::{Descriptors, Machine},
+    machine::{Descriptors, Machine, MemoryLimit},
+    runtime::Memory,
 };
 use std::path::Path;
 
@@ -9,6 +10,8 @@ use std::path::Path;
 pub(super) struct Resources {
     pub(super) workers: Workers,
     pub(super) capacity: Capacity,
+    memory: Memory,
+    memory_limit: Option<MemoryLimit>,
     /// What could be read or raised only in part.
     problems: Vec<String>,
 }
@@ -19,8 +22,9 @@ impl Resources {
         let (machine, descriptors) = (Machine::read(Path::new("/")), Descriptors::raise());
         let workers = Workers::of(&config.server, &machine);
         let capacity = Capacity::of(config, workers.count, descriptors.most);
+        let memory = Memory::of(config, capacity.callers(config), workers.count);
         let problems = machine.problems.into_iter().chain(descriptors.refused).collect();
-        Self { workers, capacity, problems }
+        Self { workers, capacity, memory, memory_limit: machine.memory_limit, problems }
     }
 
     /// Say what was decided, and by what. Not before it is known that there will be a start.
@@ -28,5 +32,11 @@ impl Resources {
         self.problems.iter().for_each(|problem| log::warn!("{problem}"));
         log::info!("{}", self.workers);
         self.capacity.warning().iter().for_each(|warning| log::warn!("{warning}"));
+        log::info!("{}", self.memory);
+        let Some(limit) = &self.memory_limit else { return };
+        match self.memory.warning(limit.bytes) {
+            Some(warning) => log::warn!("{warning}; the limit is {limit}"),
+            None => log::info!("the memory limit is {limit}"),
+        }
     }
 }
