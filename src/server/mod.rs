@@ -115,8 +115,6 @@ pub fn run(
     let operated = opened.admin.as_ref().map(TcpListener::local_addr).transpose()?;
     opened.admin.map(|socket| admin.serve(socket, handoff.is_gateway())).transpose()?;
     opened.control.map(|socket| serve_upgrades(socket, handoff.clone())).transpose()?;
-    resources.tell();
-    announce(&loaded.config, &opened.sockets, operated, &resources);
     match predecessor.filter(|_| opened.former.is_some()) {
         Some(predecessor) => {
             prove(front(&server, &loaded.config, &live))?;
@@ -125,6 +123,8 @@ pub fn run(
         }
         None => handoff.begin_alone(),
     }
+    resources.tell();
+    announce(&loaded.config, &opened.sockets, operated, &resources);
     started(opened.sockets.addresses());
     let (pause, asked) = (loaded.config.server.drain.pause.get(), Mutex::new(Some(heard.asked)));
     let signals = Signals { process: process.clone(), pause, handoff, asked };
