@@ -1,5 +1,6 @@
 //! A balancer that keeps connections up to its own idle time, and uses them again just then: with the gateway's idle time above
-//! it, no request meets a connection that is being closed. Scaled down from 60 s and 75 s to 1 s and 2 s.
+//! it, no request meets a connection that is being closed. Scaled down from 60 s and 75 s to 1 s and 3 s: wide
+//! enough for a machine that is busy with other tests.
 
 use super::support::Gateway;
 use bytes::Bytes;
@@ -151,7 +152,7 @@ fn gateway(keepalive: &str) -> Gateway {
 
 #[test]
 fn no_request_of_10000_meets_a_connection_that_is_being_closed() {
-    let (answered, lost) = fire::<Http1>(gateway("2s").address, 240, 10_000);
+    let (answered, lost) = fire::<Http1>(gateway("3s").address, 240, 10_000);
     println!("{answered} answered, {lost} lost");
     assert_eq!(lost, 0);
     assert!(answered >= 10_000, "the machine is too slow for this: {answered}");
@@ -165,9 +166,9 @@ fn with_the_balancers_own_idle_time_some_do() {
 
 #[test]
 fn the_same_is_true_of_http2() {
-    let (answered, lost) = fire::<Http2>(gateway("2s").address, 200, 1_200);
+    let (answered, lost) = fire::<Http2>(gateway("3s").address, 100, 600);
     assert_eq!(lost, 0);
-    assert!(answered >= 1_200, "the machine is too slow for this: {answered}");
+    assert!(answered >= 600, "the machine is too slow for this: {answered}");
     let (answered, lost) = fire::<Http2>(gateway("1s").address, 100, 400);
     assert!(lost > 0, "of {answered} none: this test could not fail");
 }

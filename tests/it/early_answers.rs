@@ -22,6 +22,9 @@ const UPLOADERS: usize = 50;
 const UPLOAD: usize = 8 << 20;
 const PIECE: usize = 64 << 10;
 
+/// The shortest time after which the gateway may cut an upload that goes on.
+const PATIENT: Duration = Duration::from_secs(5);
+
 /// What becomes of an upload by a client that looks for an answer only when it has sent everything, as most do.
 struct Upload {
     /// Why it could not send everything; a reset, mostly.
@@ -115,7 +118,17 @@ fn sections(keys: &str) -> String {
 #[track_caller]
 fn all_get<S: Read + Write>(connect: impl Fn() -> S + Sync, head: &str, chunked: bool, status: &str, end: &str) {
     let uploads: Vec<Upload> = thread::scope(|scope| {
-        let upload = || Upload::of(&mut connect(), head, chunked);
+        let upload = || {
+            for _ in 0..9 {
+                let since = Instant::now();
+                let upload = Upload::of(&mut connect(), head, chunked);
+                // On a machine that is this slow, silence or the whole may last longer than the gateway waits.
+                if upload.failed.is_none() || since.elapsed() < PATIENT {
+                    return upload;
+                }
+            }
+            panic!("the machine is too slow for this");
+        };
         let all: Vec<_> = (0..UPLOADERS).map(|_| scope.spawn(upload)).collect();
         all.into_iter().map(|upload| upload.join().unwrap()).collect()
     });
@@ -259,15 +272,12 @@ fn on_http2_the_answer_comes_and_then_word_that_the_rest_is_not_wanted() {
     {
         // No table of headers (RFC 9113 section 6.5.2): each answer is to say its status itself.
         let mut client = Http2::connect_with(gateway.address, &[0, 1, 0, 0, 0, 0]);
-        // By then its windows are what the gateway says, and no longer 64 KiB.
-        client.send(&http2::get(1, "/fixed"));
-        assert_eq!(client.answer(1).body, "hi");
-        // What 20 send fits into what a connection may send without leave; together it is more.
-        let streams: Vec<u32> = (0..60).map(|nth| 3 + 2 * nth).collect();
+        // All of them together send more than a connection may without leave: what nobody reads is given back.
+        let streams: Vec<u32> = (0..60).map(|nth| 1 + 2 * nth).collect();
         for streams in streams.chunks(20) {
             for stream in streams {
                 client.send(&post(*stream, path, token));
-                (0..3).for_each(|_| client.send(&http2::frame(http2::DATA, 0, *stream, &[b'x'; 16_384])));
+                (0..3).for_each(|_| client.send_data(*stream, &[b'x'; 16_384]));
             }
             for stream in streams {
                 let heard = client.answer(*stream);
@@ -276,7 +286,7 @@ fn on_http2_the_answer_comes_and_then_word_that_the_rest_is_not_wanted() {
                 assert_eq!(client.heard_reset(*stream), Some(0), "{path}");
             }
         }
-        let last = 123;
+        let last = 121;
         client.send(&http2::get(last, "/fixed"));
         assert_eq!(client.answer(last).body, "hi", "the connection is well");
         assert_eq!(client.goaway, None);

@@ -16,6 +16,7 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 /// Also ACK.
@@ -117,6 +118,8 @@ pub struct Http2 {
     pub goaway: Option<u32>,
     /// Whether one without a fault came.
     pub goodbye: bool,
+    /// Bytes of DATA that the connection may send (RFC 9113 section 6.9).
+    room: usize,
     /// How reading ended.
     ended: Option<ErrorKind>,
 }
@@ -136,6 +139,7 @@ impl Http2 {
             streams: BTreeMap::new(),
             goaway: None,
             goodbye: false,
+            room: 65_535,
             ended: None,
         };
         client.send(&[PREFACE, &frame(SETTINGS, 0, 0, settings)].concat());
@@ -145,6 +149,13 @@ impl Http2 {
     pub fn send(&mut self, bytes: &[u8]) {
         // A refusal may come before all is sent.
         _ = self.stream.get_mut().write_all(bytes);
+    }
+
+    /// A piece of a body that goes on, as soon as the connection has room for it.
+    pub fn send_data(&mut self, stream: u32, bytes: &[u8]) {
+        while self.room < bytes.len() && self.read() {}
+        self.room = self.room.saturating_sub(bytes.len());
+        self.send(&frame(DATA, 0, stream, bytes));
     }
 
     /// What comes on `stream`, to its end or that of the connection.
@@ -213,6 +224,7 @@ impl Http2 {
                 heard.block = payload;
                 heard.ended |= ends;
             }
+            WINDOW_UPDATE if stream == 0 => self.room += code(0) as usize,
             RST_STREAM => heard.reset = Some(code(0)),
             GOAWAY => {
                 self.goaway = Some(code(4)).filter(|code| *code > 0).or(self.goaway);
