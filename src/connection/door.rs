@@ -5,7 +5,12 @@ use super::{
     tell::Teller,
 };
 use crate::observability::{ConnectionCounters, ConnectionRefusal};
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 /// The door of one listener: lets connections in as long as there are places, counts, and tells what it refuses.
 #[derive(Clone)]
@@ -79,7 +84,7 @@ impl Door {
             return None;
         }
         door.counters.opened();
-        Some(Place { door: door.clone(), address, peer, largest_head: limits.largest_head, opened: true })
+        Some(Place { door: door.clone(), address, peer, limits, opened: true })
     }
 
     /// Let a connection in that has still to say for whom it comes; only trusted proxies may.
@@ -90,7 +95,7 @@ impl Door {
             door.refused(refusal, peer);
             return None;
         }
-        Some(Place { door: door.clone(), address: None, peer, largest_head: limits.largest_head, opened: false })
+        Some(Place { door: door.clone(), address: None, peer, limits, opened: false })
     }
 
     /// What holds for `peer`, if it is a trusted proxy, whose word counts.
@@ -132,7 +137,8 @@ pub(super) struct Place {
     door: Arc<Inner>,
     address: Option<Address>,
     peer: Option<IpAddr>,
-    largest_head: usize,
+    /// As they were when it began.
+    limits: ConnectionLimits,
     /// Whether it is counted as let in; not before it is known for whom it comes.
     opened: bool,
 }
@@ -155,7 +161,17 @@ impl Place {
 
     /// Bytes of a head that may be kept while its end is still to come.
     pub(super) fn largest_head(&self) -> usize {
-        self.largest_head
+        self.limits.largest_head
+    }
+
+    /// How long it may be silent before its first request.
+    pub(super) fn idle(&self) -> Duration {
+        self.limits.idle
+    }
+
+    /// How many connections of this listener linger.
+    pub(super) fn lingering(&self) -> &AtomicU32 {
+        &self.door.places.lingering
     }
 
     pub(super) fn malformed(&self) {

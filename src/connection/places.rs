@@ -7,6 +7,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
 };
 
 /// Parts of the table, so that connections of different addresses rarely meet at one lock.
@@ -21,11 +22,15 @@ pub struct ConnectionLimits {
     pub per_address: Option<u32>,
     /// Bytes of a head, all in all.
     pub largest_head: usize,
+    /// `keepalive_timeout`: also the longest wait for a first request.
+    pub idle: Duration,
 }
 
 /// The connections of one listener. Holds no more addresses than there are connections.
 pub(super) struct Places {
     open: AtomicU32,
+    /// Those of which only the end is still to be noticed by their callers.
+    pub(super) lingering: AtomicU32,
     /// Keyed anew in each process: nobody can choose addresses that fall into one shard or bucket.
     hasher: RandomState,
     shards: [Mutex<HashMap<Address, u32>>; SHARDS],
@@ -49,7 +54,7 @@ impl Address {
 impl Places {
     pub(super) fn new() -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Self { open: AtomicU32::new(0), hasher: RandomState::new(), shards }
+        Self { open: AtomicU32::new(0), lingering: AtomicU32::new(0), hasher: RandomState::new(), shards }
     }
 
     /// Take a place, to be given back with [`Places::leave`] and the same address.
@@ -131,8 +136,10 @@ mod tests {
 
     #[test]
     fn whoever_leaves_makes_room_and_is_forgotten() {
-        let (places, limits) =
-            (Places::new(), ConnectionLimits { in_all: 3, per_address: Some(2), largest_head: 1000 });
+        let (places, limits) = (
+            Places::new(),
+            ConnectionLimits { in_all: 3, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO },
+        );
         let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
         assert_eq!((places.enter(one, limits), places.enter(one, limits)), (Ok(()), Ok(())));
         assert_eq!(places.enter(one, limits), Err(PerAddress));
@@ -150,8 +157,10 @@ mod tests {
 
     #[test]
     fn a_refused_address_leaves_nothing_behind() {
-        let (places, limits) =
-            (Places::new(), ConnectionLimits { in_all: 1, per_address: Some(2), largest_head: 1000 });
+        let (places, limits) = (
+            Places::new(),
+            ConnectionLimits { in_all: 1, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO },
+        );
         places.enter(address("192.0.2.1"), limits).unwrap();
         for last in 2..200 {
             assert_eq!(places.enter(address(&format!("192.0.2.{last}")), limits), Err(InAll));
@@ -161,8 +170,10 @@ mod tests {
 
     #[test]
     fn threads_do_not_overbook() {
-        let (places, limits) =
-            (Places::new(), ConnectionLimits { in_all: 100, per_address: Some(60), largest_head: 1000 });
+        let (places, limits) = (
+            Places::new(),
+            ConnectionLimits { in_all: 100, per_address: Some(60), largest_head: 1000, idle: Duration::ZERO },
+        );
         let enter = |text: &str| (0..1000).filter(|_| places.enter(address(text), limits).is_ok()).count();
         let entered: usize = std::thread::scope(|scope| {
             let callers =

@@ -37,8 +37,8 @@ pub struct ConnectionCounts {
     pub malformed: u64,
     /// Heads that took longer than `head_timeout` (408). They have no line in the access log either.
     pub slow_heads: u64,
-    /// Connections that the gateway closed while no request was on its way: after `keepalive_timeout`, after a minute
-    /// without a first byte, or because the process ends. What a caller closed is not in here.
+    /// Connections that the gateway closed while no request was on its way: after `keepalive_timeout`, the wait
+    /// for a first one included, or because the process ends. What a caller closed is not in here.
     pub idle_closed: u64,
     /// Connections that were let in and closed because their TLS handshake failed or took too long.
     pub handshake_failures: u64,

@@ -167,11 +167,12 @@ fn door(live: &Live, index: usize) -> Door {
         let snapshot = live.pin();
         // A listener of this process is in every snapshot: a reload may not take it away.
         let Some(listener) = snapshot.listener(index) else {
-            return ConnectionLimits { in_all: u32::MAX, per_address: None, largest_head: 0 };
+            return ConnectionLimits { in_all: u32::MAX, per_address: None, largest_head: 0, idle: Duration::ZERO };
         };
         let counted = peer.is_some_and(|peer| !listener.trusts(peer));
         let per_address = counted.then_some(listener.max_connections_per_address);
-        ConnectionLimits { in_all: listener.max_connections, per_address, largest_head: listener.largest_head() }
+        let idle = Duration::from_secs(listener.keepalive_seconds);
+        ConnectionLimits { in_all: listener.max_connections, per_address, largest_head: listener.largest_head(), idle }
     })
 }
 

@@ -22,6 +22,7 @@ mod connections;
 mod consumers;
 mod cors;
 mod cors_browser;
+mod early_answers;
 mod environment;
 mod environment_limits;
 mod errors;

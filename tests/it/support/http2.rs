@@ -16,6 +16,7 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 /// Also ACK.
@@ -115,6 +116,10 @@ pub struct Http2 {
     streams: BTreeMap<u32, Heard>,
     /// The code of the last GOAWAY that has one.
     pub goaway: Option<u32>,
+    /// Whether one without a fault came.
+    pub goodbye: bool,
+    /// Bytes of DATA that the connection may send (RFC 9113 section 6.9).
+    room: usize,
     /// How reading ended.
     ended: Option<ErrorKind>,
 }
@@ -129,7 +134,14 @@ impl Http2 {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut client = Self { stream: BufReader::new(stream), streams: BTreeMap::new(), goaway: None, ended: None };
+        let mut client = Self {
+            stream: BufReader::new(stream),
+            streams: BTreeMap::new(),
+            goaway: None,
+            goodbye: false,
+            room: 65_535,
+            ended: None,
+        };
         client.send(&[PREFACE, &frame(SETTINGS, 0, 0, settings)].concat());
         client
     }
@@ -137,6 +149,13 @@ impl Http2 {
     pub fn send(&mut self, bytes: &[u8]) {
         // A refusal may come before all is sent.
         _ = self.stream.get_mut().write_all(bytes);
+    }
+
+    /// A piece of a body that goes on, as soon as the connection has room for it.
+    pub fn send_data(&mut self, stream: u32, bytes: &[u8]) {
+        while self.room < bytes.len() && self.read() {}
+        self.room = self.room.saturating_sub(bytes.len());
+        self.send(&frame(DATA, 0, stream, bytes));
     }
 
     /// What comes on `stream`, to its end or that of the connection.
@@ -152,6 +171,18 @@ impl Http2 {
     /// What has come on `stream` so far.
     pub fn heard(&self, stream: u32) -> Heard {
         self.streams.get(&stream).cloned().unwrap_or_default()
+    }
+
+    /// The code of RST_STREAM on `stream`, once it comes.
+    pub fn heard_reset(&mut self, stream: u32) -> Option<u32> {
+        while self.heard(stream).reset.is_none() && self.read() {}
+        self.heard(stream).reset
+    }
+
+    /// Whether the gateway has said that it takes no stream more, without a fault.
+    pub fn said_goodbye(&mut self) -> bool {
+        while !self.goodbye && self.read() {}
+        self.goodbye
     }
 
     /// Whether the gateway closes the connection.
@@ -193,8 +224,12 @@ impl Http2 {
                 heard.block = payload;
                 heard.ended |= ends;
             }
+            WINDOW_UPDATE if stream == 0 => self.room += code(0) as usize,
             RST_STREAM => heard.reset = Some(code(0)),
-            GOAWAY => self.goaway = Some(code(4)).filter(|code| *code > 0).or(self.goaway),
+            GOAWAY => {
+                self.goaway = Some(code(4)).filter(|code| *code > 0).or(self.goaway);
+                self.goodbye |= code(4) == 0;
+            }
             SETTINGS | PING if !ends => {
                 let answer: &[u8] = if kind == PING { &payload } else { &[] };
                 self.send(&frame(kind, END_STREAM, 0, answer));
