@@ -18,6 +18,7 @@ mod addresses;
 mod admin;
 mod authorisation;
 mod bad_input;
+mod balancer_idle;
 mod connections;
 mod consumers;
 mod cors;
