@@ -24,12 +24,11 @@ fn quick(watch: &str, linger: &str, rest: &str) -> String {
     )
 }
 
-/// The process that says it is the gateway.
-pub fn pid(gateway: &Gateway) -> i32 {
-    fs::read_to_string(gateway.path("run/edgeway.pid")).unwrap().trim().parse().unwrap()
+pub(super) fn pid(gateway: &Gateway) -> i32 {
+    gateway.pid_file()
 }
 
-pub fn upgrade(gateway: &Gateway, arguments: &[&str]) -> Command {
+pub(super) fn upgrade(gateway: &Gateway, arguments: &[&str]) -> Command {
     let mut command = edgeway(&gateway.path("."));
     command.args(["upgrade", "--config"]).arg(gateway.path("edgeway.yaml")).args(arguments);
     command

@@ -1,7 +1,7 @@
 //! The unit, as systemd reads it, and what the process tells systemd. `scripts/setup.sh test` installs systemd's tools.
 
 use super::support::{Gateway, PATIENCE, binary, edgeway, within_patience};
-use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use nix::sys::signal::Signal::{SIGINT, SIGQUIT, SIGTERM};
 use regex::Regex;
 use std::{
     fs,
@@ -134,6 +134,36 @@ fn a_socket_with_an_abstract_name_hears_of_a_stop_at_once() {
     gateway.signal(SIGINT);
     assert_eq!(gateway.wait_for_exit(), 0);
     ear.hears_no_more();
+}
+
+#[test]
+fn in_a_handoff_the_old_process_names_the_new_one_and_falls_silent() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("notify");
+    let mut ear = Ear::at(&SocketAddr::from_pathname(&path).unwrap(), path.display().to_string());
+    let times = "drain: { pause: 0s, deadline: 5s }, handoff: { watch: 100ms, linger: 3s }";
+    let server = format!("server: {{ threads: 1, run_dir: \"${{RUN_DIR}}\", reload_on_change: false, {times} }}\n");
+    let gateway = Gateway::start_with(&format!("{server}{PING}"), &[("NOTIFY_SOCKET", &ear.name)]);
+    ear.hears(&["READY=1", "STATUS=generation 1 of the configuration serves"]);
+    let old = gateway.pid_file();
+    gateway.signal(SIGQUIT);
+    assert!(within_patience(|| gateway.pid_file() != old), "{}", gateway.stderr());
+    let new = gateway.pid_file();
+    // Said by the old one, while it is the main process; then the new one speaks.
+    ear.hears(&[&format!("MAINPID={new}"), "READY=1", "STATUS=took over from a former process"]);
+    // systemd does not let the child of a former main process drain: it is nobody's child here.
+    let status = fs::read_to_string(format!("/proc/{new}/status")).unwrap();
+    assert!(!status.contains(&format!("PPid:\t{old}\n")) && !status.contains(&parent()), "{status}");
+    // The old one leaves without a word; the new one says so when it does.
+    assert!(within_patience(|| gateway.exit_code().is_some()), "{}", gateway.stderr());
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(new), SIGTERM).unwrap();
+    ear.hears(&LEAVING);
+    assert!(within_patience(|| fs::metadata(format!("/proc/{new}")).is_err()), "{}", gateway.stderr());
+    ear.hears_no_more();
+}
+
+fn parent() -> String {
+    format!("PPid:\t{}\n", std::process::id())
 }
 
 #[test]

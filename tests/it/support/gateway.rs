@@ -238,6 +238,11 @@ impl Gateway {
         kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
     }
 
+    /// The process that says it is the gateway.
+    pub fn pid_file(&self) -> i32 {
+        fs::read_to_string(self.path("run/edgeway.pid")).unwrap().trim().parse().unwrap()
+    }
+
     /// Memory that it holds now, in bytes.
     pub fn resident(&self) -> usize {
         let id = self.child.lock().unwrap().id();
