@@ -19,7 +19,7 @@ demo: setup ## The gateway with six small services on http://127.0.0.1:8080, and
 run: setup ## Serve with conf/edgeway.yaml (needs JWT_SECRET_KEY in the environment or in .env)
 	@cargo run --quiet -- run $(ARGS)
 
-test: ## All tests; installs what they need (cmake, Chromium, Redis, Prometheus, wrk)
+test: ## All tests; installs what they need (cmake, Chromium, Redis, Prometheus, wrk, systemd's tools)
 	@scripts/setup.sh test
 	cargo test --all-targets --no-fail-fast
 	cargo test --doc

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a build or a test run needs, where it may; else says exactly what to install.
 #   scripts/setup.sh build    a C compiler, make and cmake (pingora compresses with zlib-ng, which cmake builds)
-#   scripts/setup.sh test     that, and what tests drive: Chromium, curl, OpenSSL, Redis, Prometheus, wrk
+#   scripts/setup.sh test     that, and what tests drive: Chromium, curl, OpenSSL, Redis, Prometheus, wrk, systemd's tools
 #   scripts/setup.sh release  that of a build, and BOLT, where the distribution has it
 set -euo pipefail
 
@@ -20,6 +20,8 @@ if [ "$purpose" = test ]; then
     need wrk wrk
     need prometheus prometheus
     need promtool prometheus
+    # Reads the unit; nothing of it is started.
+    need systemd-analyze systemd
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then

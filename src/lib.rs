@@ -27,6 +27,7 @@ pub mod security_headers;
 pub mod upstream;
 
 pub mod files;
+pub mod machine;
 pub mod net;
 pub mod store;
 pub mod tls;

@@ -27,8 +27,10 @@ const CAPABILITIES: &[&str] = &[
 /// Who may import whom. A module may always import itself and `types`. A new arrow is a reviewed line here.
 ///
 /// `*/config.rs` files are data: `config` may import those of every module, whatever its layer.
-const MAY_IMPORT: [(&str, &[&str]); 25] = [
+const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("types", &[]),
+    // What the process may use of its machine: read once, from files and system calls.
+    ("machine", &[]),
     ("store", &[]),
     ("net", &[]),
     ("files", &[]),
@@ -110,6 +112,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "addresses",
             "auth",
             "files",
+            "machine",
             "proxy",
             "connection",
             "admin",

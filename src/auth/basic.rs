@@ -97,6 +97,13 @@ impl Basic {
     }
 }
 
+/// Bytes that passwords take while they are checked: those of the largest hash, for each that is checked at the same time.
+pub fn password_memory(config: &BasicConfig) -> u64 {
+    let hashes = config.users.iter().map(|user| user.password_hash.as_str()).chain([NOBODY]);
+    let kibibytes = hashes.filter_map(|hash| PasswordHash::new(hash).ok()?.params.get_decimal("m"));
+    u64::from(kibibytes.max().unwrap_or(0)) * 1024 * AT_A_TIME as u64
+}
+
 /// For `password_hash`: Argon2id with the parameters that RFC 9106 and OWASP name for servers. `None`: no random numbers.
 pub fn hash_password(password: &str) -> Option<String> {
     Argon2::default().hash_password(password.as_bytes()).ok().map(|hash| hash.to_string())
@@ -111,6 +118,17 @@ impl fmt::Debug for Basic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_hash_says_how_much_memory_a_check_takes() {
+        let user = |hash: &str| format!("{{ username: u, password_hash: \"{hash}\" }}");
+        let large = NOBODY.replace("m=19456", "m=65536");
+        for (hashes, kibibytes) in [(vec![], 19_456), (vec![NOBODY, &large], 65_536)] {
+            let users = hashes.into_iter().map(user).collect::<Vec<_>>().join(", ");
+            let config: BasicConfig = serde_yaml::from_str(&format!("users: [{users}]")).unwrap();
+            assert_eq!(password_memory(&config), 2 * kibibytes * 1024);
+        }
+    }
 
     #[test]
     fn an_unknown_name_is_checked_against_a_password_that_nobody_has() {

@@ -6,7 +6,7 @@ use quick_cache::{Weighter, sync::Cache};
 use std::{fmt, sync::Arc};
 
 /// What one remembered token may take on average, in bytes; `auth.remember` × this bounds the memory of all.
-const WEIGHT_OF_ONE: u64 = 2_048;
+pub const WEIGHT_OF_ONE: u64 = 2_048;
 
 /// By the whole token: a signature costs 30 to 90 µs, a look-up a fraction of one. What is refused is not remembered.
 pub(super) struct Memory {

@@ -41,7 +41,7 @@ pub use crate::store::Entry as RevocationEntry;
 pub use crate::types::{AuthMethod as Method, RouteAuth};
 pub use access::{Access, AccessError, Forbidden};
 pub use authenticator::Authenticator;
-pub use basic::hash_password;
+pub use basic::{hash_password, password_memory};
 pub use config::{
     AccessConfig, Algorithm, AuthConfig, ClaimsConfig, JwtConfig, RevocationConfig, RevocationMode, TokenConfig,
 };
@@ -51,9 +51,9 @@ pub use error::{AuthConfigError, AuthError};
 pub use expression::{Facts, Language};
 pub use identity::Identity;
 pub use keeper::{keep_keys, prepare, read_revocations, share_revocations};
-pub use memory::Remembered;
+pub use memory::{Remembered, WEIGHT_OF_ONE as TOKEN_MEMORY};
 pub use mint::{MintClaims, Minter};
 pub use protected::Protected;
-pub use revocation::{Revocation, RevocationError, RevocationReport, Revocations};
+pub use revocation::{REVOCATION_MEMORY, Revocation, RevocationError, RevocationReport, Revocations};
 pub use source::{Counts as KeyCounts, Source};
 pub use token::{Credentials, TokenPlaces};

@@ -19,6 +19,9 @@ const MOST_WAITING: usize = 10_000;
 /// Longest id of a token or user that is kept, in bytes: an id is stored in Redis and in every instance.
 pub(super) const LONGEST_ID: usize = 512;
 
+/// What one revocation takes, in bytes, with an id of the usual length, a UUID.
+pub const REVOCATION_MEMORY: u64 = 200;
+
 /// No revocation is kept longer than this, in milliseconds since 1970: the end of the year 9999. A later end is no date to
 /// Redis, which would then refuse every further entry too.
 const LATEST: u64 = 253_402_300_799_000;

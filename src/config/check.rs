@@ -228,6 +228,7 @@ impl<'t> Checker<'t> {
         let listeners = self.tree.value.pointer("/listeners").and_then(Value::as_array).map_or(0, Vec::len);
         for index in 0..listeners {
             self.time(&format!("/listeners/{index}/keepalive_timeout"), 1_000, u128::MAX, "at least 1s");
+            self.time(&format!("/listeners/{index}/max_connection_age"), 1_000, u128::MAX, "at least 1s");
             self.time(&format!("/listeners/{index}/head_timeout"), 1, u128::MAX, "more than 0s");
         }
     }

@@ -191,6 +191,10 @@ fn values_of_the_wrong_shape_are_answered_with_the_right_one() {
         ("health: { interval: 99ms }", "1:11: health.interval: out of range; write at least 100ms"),
         ("listeners: []", "1:1: listeners: wrong number of entries; write 1 to 32"),
         (
+            "listeners: [{ max_connection_age: 999ms }]",
+            "1:15: listeners[0].max_connection_age: out of range; write at least 1s",
+        ),
+        (
             "listeners: [{ keepalive_timeout: 999ms }]",
             "1:15: listeners[0].keepalive_timeout: out of range; write at least 1s",
         ),
@@ -442,6 +446,18 @@ fn advice_is_given_where_times_and_proxies_do_not_fit() {
             "1:44: listeners[0].keepalive_timeout: a balancer that keeps connections for 60s sends requests into closed ones; write more than 60s",
         ),
         (
+            "listeners: [{ trusted_proxies: 10.0.0.0/8, keepalive_timeout: 60900ms }]",
+            "1:44: listeners[0].keepalive_timeout: a balancer that keeps connections for 60s sends requests into closed ones; write more than 60s",
+        ),
+        (
+            "listeners: [{ max_connection_age: 74s }]",
+            "1:15: listeners[0].max_connection_age: shorter than keepalive_timeout: a connection that was idle once ends with its next answer; write 10m or more",
+        ),
+        (
+            "listeners: [{ max_requests_per_connection: 99 }]",
+            "1:15: listeners[0].max_requests_per_connection: so few that connections cost more than their requests; write 100 or more",
+        ),
+        (
             "listeners: [{ trusted_proxies: [\"0.0.0.0/0\"] }]",
             "1:15: listeners[0].trusted_proxies: everybody may say who they are; name the addresses of your balancers",
         ),
@@ -457,6 +473,7 @@ fn advice_is_given_where_times_and_proxies_do_not_fit() {
         warnings(text, &[&format!("f.yaml:{said}")]);
     }
     warnings("listeners: [{ keepalive_timeout: 5s }]", &[]);
+    warnings("listeners: [{ max_connection_age: 1h, max_requests_per_connection: 1000 }]", &[]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is allowed and unwise: refused in production where it endangers, warned about elsewhere.
 
-use super::{Config, ConfigError, SourceMap, source_map::below};
+use super::{Config, ConfigError, ListenerConfig, SourceMap, source_map::below};
 use crate::{
     auth::JwtConfig,
     net::Url,
@@ -31,8 +31,11 @@ const SAMPLE_BEGINNINGS: [&str; 3] = ["demo-secret", "your-secret-key", "your-su
 /// RFC 7518, section 3.2: a key of the size of the hash; the smallest one is SHA-256's.
 const SHORTEST_SECRET: usize = 32;
 
-/// The idle time of an AWS ALB.
-const BALANCER_IDLE: Duration = Duration::from_secs(60);
+/// The idle time of an AWS ALB, in seconds. Connections are kept for whole ones: 60.9s are 60.
+const BALANCER_IDLE: u64 = 60;
+
+/// Below that a connection with TLS costs more than what it is for.
+const FEWEST_REQUESTS: u32 = 100;
 
 /// Time for an answer to be written once its service has begun it.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -130,15 +133,27 @@ fn listeners(config: &Config) -> Vec<(String, String)> {
             let reason = "everybody may say who they are; name the addresses of your balancers";
             found.push((here("trusted_proxies"), reason.to_owned()));
         }
-        if !listener.trusted_proxies.is_empty() && listener.keepalive_timeout.get() <= BALANCER_IDLE {
+        if !listener.trusted_proxies.is_empty() && listener.keepalive_timeout.get().as_secs() <= BALANCER_IDLE {
             let reason =
                 "a balancer that keeps connections for 60s sends requests into closed ones; write more than 60s";
             found.push((here("keepalive_timeout"), reason.to_owned()));
         }
+        found.extend(ageing(listener).map(|(key, reason)| (here(key), reason.to_owned())));
         let expired = listener.tls.iter().flat_map(ListenerTls::warnings);
         found.extend(expired.map(|(pointer, reason)| (here("tls") + &pointer, reason)));
     }
     found
+}
+
+/// Connections that end so often that each request needs a new one. Nothing is lost by it: they end with an answer.
+fn ageing(listener: &ListenerConfig) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let young = listener.max_connection_age.is_some_and(|age| age.get() < listener.keepalive_timeout.get());
+    let few = listener.max_requests_per_connection.is_some_and(|most| most < FEWEST_REQUESTS);
+    let age =
+        "shorter than keepalive_timeout: a connection that was idle once ends with its next answer; write 10m or more";
+    let requests = "so few that connections cost more than their requests; write 100 or more";
+    let age = young.then_some(("max_connection_age", age));
+    age.into_iter().chain(few.then_some(("max_requests_per_connection", requests)))
 }
 
 fn drain(config: &Config) -> Option<(String, String)> {

@@ -27,6 +27,10 @@ pub struct ServerConfig {
     /// Worker threads where `threads` is 0. 0: as many as the CPU limit of this process allows. Default: 0.
     #[schemars(range(max = 1_024))]
     pub default_threads: u16,
+    /// Most connections of callers at a time, over all listeners; what comes on top is closed at once. Needs a restart.
+    /// 0: as many as file descriptors allow, half of those that are not in reserve. Default: 0.
+    #[schemars(range(max = 10_000_000))]
+    pub max_connections: u32,
     /// Where this instance is: endpoints of the same zone go first. Default: not set.
     pub zone: Option<String>,
     /// Folder for the pid file and the upgrade socket. Where it cannot be written, a folder of the user's own in the
@@ -54,6 +58,7 @@ impl Default for ServerConfig {
             debug: false,
             threads: 0,
             default_threads: 0,
+            max_connections: 0,
             zone: None,
             run_dir: "/run/edgeway".to_owned(),
             upstream_idle_connections: 100,
@@ -127,8 +132,16 @@ pub struct ListenerConfig {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections_per_address: u32,
     /// How long an idle connection of a caller is kept. Longer than the balancer's own idle time (ALB: 60 s), or it
-    /// sends requests into connections that are just being closed. At least 1s. Default: 75s.
+    /// sends requests into connections that are just being closed. Also the longest wait for a first request. At least 1s.
+    /// Default: 75s.
     pub keepalive_timeout: Span,
+    /// Age from which on a connection ends with its next answer (`Connection: close`, GOAWAY); an idle one ends at
+    /// `keepalive_timeout` alone. A certificate of a caller is believed as long as the connection lives. At least 1s.
+    /// Default: none.
+    pub max_connection_age: Option<Span>,
+    /// Requests after which a connection ends in the same way. 1 to 4294967295. Default: none.
+    #[schemars(range(min = 1))]
+    pub max_requests_per_connection: Option<u32>,
     /// Longest time from the first to the last byte of a request's head; then 408. Also the longest TLS handshake.
     /// Default: 10s.
     pub head_timeout: Span,
@@ -165,6 +178,8 @@ impl Default for ListenerConfig {
             max_connections: 10_000,
             max_connections_per_address: 1_000,
             keepalive_timeout: Span::seconds(75),
+            max_connection_age: None,
+            max_requests_per_connection: None,
             head_timeout: Span::seconds(10),
             h2c: true,
             tls: None,

@@ -1,11 +1,16 @@
 //! Who comes in.
 
 use super::{
-    places::{Address, ConnectionLimits, Places},
+    places::{Address, ConnectionLimits, Places, ProcessPlaces},
     tell::Teller,
 };
 use crate::observability::{ConnectionCounters, ConnectionRefusal};
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 /// The door of one listener: lets connections in as long as there are places, counts, and tells what it refuses.
 #[derive(Clone)]
@@ -18,6 +23,7 @@ struct Inner {
     counters: Arc<ConnectionCounters>,
     refused_in_all: Arc<Teller>,
     refused_per_address: Arc<Teller>,
+    refused_by_process: Arc<Teller>,
     proxies_untrusted: Arc<Teller>,
     proxy_headers: Arc<Teller>,
     malformed: Arc<Teller>,
@@ -26,24 +32,22 @@ struct Inner {
 }
 
 impl Door {
-    /// A door that asks `limits` what holds for a peer. `counters` are those of the process.
+    /// A door that asks `limits` what holds for a peer. `counters` and `process` are those of the process, which all its
+    /// doors share.
     pub fn new(
         counters: Arc<ConnectionCounters>,
+        process: Arc<ProcessPlaces>,
         limits: impl Fn(Option<IpAddr>) -> ConnectionLimits + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Inner {
             limits: Box::new(limits),
-            places: Places::new(),
+            places: Places::new(process),
             counters,
             refused_in_all: Teller::new(|count, last| {
                 log::warn!("{count} connections were refused in a second: max_connections are open; last from {last}");
             }),
-            refused_per_address: Teller::new(|count, last| {
-                log::warn!(
-                    "{count} connections were refused in a second: their address has max_connections_per_address \
-                     open (a balancer belongs into trusted_proxies); last from {last}"
-                );
-            }),
+            refused_per_address: refused_per_address(),
+            refused_by_process: refused_by_process(),
             proxies_untrusted: Teller::new(|count, last| {
                 log::warn!(
                     "{count} connections were refused in a second: this listener speaks the PROXY protocol with \
@@ -79,7 +83,7 @@ impl Door {
             return None;
         }
         door.counters.opened();
-        Some(Place { door: door.clone(), address, peer, largest_head: limits.largest_head, opened: true })
+        Some(Place { door: door.clone(), address, peer, limits, opened: true })
     }
 
     /// Let a connection in that has still to say for whom it comes; only trusted proxies may.
@@ -90,7 +94,7 @@ impl Door {
             door.refused(refusal, peer);
             return None;
         }
-        Some(Place { door: door.clone(), address: None, peer, largest_head: limits.largest_head, opened: false })
+        Some(Place { door: door.clone(), address: None, peer, limits, opened: false })
     }
 
     /// What holds for `peer`, if it is a trusted proxy, whose word counts.
@@ -108,12 +112,31 @@ impl Door {
     }
 }
 
+fn refused_per_address() -> Arc<Teller> {
+    Teller::new(|count, last| {
+        log::warn!(
+            "{count} connections were refused in a second: their address has max_connections_per_address open (a \
+             balancer belongs into trusted_proxies); last from {last}"
+        );
+    })
+}
+
+fn refused_by_process() -> Arc<Teller> {
+    Teller::new(|count, last| {
+        log::warn!(
+            "{count} connections were refused in a second: server.max_connections are open, or as many as file \
+             descriptors allow; last from {last}"
+        );
+    })
+}
+
 impl Inner {
     fn refused(&self, refusal: ConnectionRefusal, peer: Option<IpAddr>) {
         self.counters.refused(refusal);
         let teller = match refusal {
             ConnectionRefusal::InAll => &self.refused_in_all,
             ConnectionRefusal::PerAddress => &self.refused_per_address,
+            ConnectionRefusal::Process => &self.refused_by_process,
             ConnectionRefusal::ProxyUntrusted => &self.proxies_untrusted,
             ConnectionRefusal::ProxyHeader => &self.proxy_headers,
         };
@@ -132,7 +155,8 @@ pub(super) struct Place {
     door: Arc<Inner>,
     address: Option<Address>,
     peer: Option<IpAddr>,
-    largest_head: usize,
+    /// As they were when it began.
+    limits: ConnectionLimits,
     /// Whether it is counted as let in; not before it is known for whom it comes.
     opened: bool,
 }
@@ -155,7 +179,17 @@ impl Place {
 
     /// Bytes of a head that may be kept while its end is still to come.
     pub(super) fn largest_head(&self) -> usize {
-        self.largest_head
+        self.limits.largest_head
+    }
+
+    /// How long it may be silent before its first request.
+    pub(super) fn idle(&self) -> Duration {
+        self.limits.idle
+    }
+
+    /// How many connections of this listener linger.
+    pub(super) fn lingering(&self) -> &AtomicU32 {
+        &self.door.places.lingering
     }
 
     pub(super) fn malformed(&self) {

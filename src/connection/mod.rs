@@ -1,7 +1,7 @@
 //! Connection: what pingora shows nobody else, a connection before its first head and between two answers.
 //!
-//! First the [`Door`]: what is over `max_connections` or `max_connections_per_address` is closed before a byte is read,
-//! counted, and told in one line a second. Trusted proxies are many callers and have no limit of their own.
+//! First the [`Door`]: what is over `max_connections`, over `max_connections_per_address` or over `server.max_connections`
+//! is closed before a byte is read, counted, and told in one line a second. Trusted proxies are many callers and have no limit of their own.
 //!
 //! Where a listener speaks the PROXY protocol, every connection comes from a trusted proxy and begins by saying for whom:
 //! who that is counts for the limits and is the peer from then on. Whatever begins otherwise is closed.
@@ -28,19 +28,24 @@ mod door;
 mod guard;
 mod head;
 mod http2;
+mod life;
+mod linger;
 mod malformed;
 mod own_answer;
 mod places;
 mod proxied;
 mod proxy_header;
 mod tell;
+mod websocket;
 
 pub use door::Door;
 use door::Place;
 pub use head::content_length;
 pub use http2::http2_options;
+use life::Life;
+pub use life::Lifetime;
 pub use malformed::Malformed;
-pub use places::ConnectionLimits;
+pub use places::{ConnectionLimits, ProcessPlaces};
 pub use proxied::Opening;
 
 use crate::{tls::ListenerTls, types::Departure};
@@ -52,7 +57,7 @@ use pingora::{
     protocols::{ALPN, Stream, http::ServerSession, l4},
     server::ShutdownWatch,
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::pending, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// An application behind guarded connections.
@@ -64,8 +69,6 @@ pub struct Front<A> {
     /// Asked for each connection, so that a reload counts from the next one on.
     tls: Box<dyn Fn() -> Option<Arc<ListenerTls>> + Send + Sync>,
     departure: Arc<Departure>,
-    /// What pingora takes for its shutdown: HTTP/2 says GOAWAY, HTTP/1.1 `Connection: close`, and nobody is cut.
-    polite: ShutdownWatch,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Front<A> {
@@ -79,8 +82,26 @@ impl<A: ServerApp + Send + Sync + 'static> Front<A> {
         tls: impl Fn() -> Option<Arc<ListenerTls>> + Send + Sync + 'static,
         departure: Arc<Departure>,
     ) -> Self {
-        let polite = departure.polite();
-        Self { app: Arc::new(app), head_timeout, door, opening, tls: Box::new(tls), departure, polite }
+        Self { app: Arc::new(app), head_timeout, door, opening, tls: Box::new(tls), departure }
+    }
+
+    /// Until the connection is over. An HTTP/2 one without a request hears here that the process leaves, and says GOAWAY; one
+    /// that comes later hears it with its first request, so that this is answered and not sent in vain again and again.
+    async fn serve(&self, guard: Box<Guard>, life: &Life) -> Option<Stream> {
+        let (mut polite, ending) = (self.departure.polite(), life.ending());
+        let leaves = async {
+            while polite.changed().await.is_ok() {
+                if *polite.borrow_and_update() {
+                    life.end();
+                }
+            }
+            pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            served = self.app.process_new(guard, &ending) => served,
+            () = leaves => None,
+        }
     }
 
     /// The same connection, behind a handshake that `early` begins. `None`: it failed.
@@ -114,12 +135,17 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
             None => stream,
         };
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        let mut guard = Guard::new(stream, self.head_timeout, place);
+        let life = Life::new(place, self.departure.clone());
+        let mut guard = Box::new(Guard::new(stream, self.head_timeout, life.clone()));
         guard.begin_with(early);
         if http2 {
             guard.speak_http2();
         }
-        self.app.process_new(Box::new(guard), &self.polite).await
+        if let Err(error) = guard.begins().await {
+            log::debug!("no first byte: {error}");
+            return None;
+        }
+        self.serve(guard, &life).await
     }
 
     /// After the last accept. pingora drops whatever waits for a request here; a connection that was just accepted is
@@ -148,6 +174,22 @@ pub fn head_arrived(session: &ServerSession) -> Result<(), Malformed> {
         fault = guard.fault();
     });
     fault.map_or(Ok(()), Err)
+}
+
+/// Whether this request, whose head came at `now`, is the last of its connection. HTTP/2 is told so here, with GOAWAY.
+pub fn is_last(session: &ServerSession, now: std::time::Instant, lifetime: Lifetime) -> bool {
+    if let ServerSession::H2(session) = session {
+        let digest = session.digest().and_then(|digest| digest.proxy_digest.as_deref());
+        return Life::ends_with_stream(digest, now, lifetime);
+    }
+    let mut last = false;
+    if !lifetime.is_endless() {
+        guarded(session, |guard| {
+            let after = || now.saturating_duration_since(guard.born().into_std());
+            last = lifetime.ends_with(guard.requests(), after);
+        });
+    }
+    last
 }
 
 /// A request is over: the next head may come.

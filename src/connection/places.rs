@@ -6,7 +6,11 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 /// Parts of the table, so that connections of different addresses rarely meet at one lock.
@@ -21,11 +25,30 @@ pub struct ConnectionLimits {
     pub per_address: Option<u32>,
     /// Bytes of a head, all in all.
     pub largest_head: usize,
+    /// `keepalive_timeout`: also the longest wait for a first request.
+    pub idle: Duration,
+}
+
+/// The connections of the process, over all its listeners. Fixed at the start, because file descriptors are.
+#[derive(Debug)]
+pub struct ProcessPlaces {
+    open: AtomicU32,
+    most: u32,
+}
+
+impl ProcessPlaces {
+    /// Places for `most` connections.
+    pub fn new(most: u32) -> Arc<Self> {
+        Arc::new(Self { open: AtomicU32::new(0), most })
+    }
 }
 
 /// The connections of one listener. Holds no more addresses than there are connections.
 pub(super) struct Places {
     open: AtomicU32,
+    process: Arc<ProcessPlaces>,
+    /// Those of which only the end is still to be noticed by their callers.
+    pub(super) lingering: AtomicU32,
     /// Keyed anew in each process: nobody can choose addresses that fall into one shard or bucket.
     hasher: RandomState,
     shards: [Mutex<HashMap<Address, u32>>; SHARDS],
@@ -47,19 +70,23 @@ impl Address {
 }
 
 impl Places {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(process: Arc<ProcessPlaces>) -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Self { open: AtomicU32::new(0), hasher: RandomState::new(), shards }
+        Self { open: AtomicU32::new(0), process, lingering: AtomicU32::new(0), hasher: RandomState::new(), shards }
     }
 
     /// Take a place, to be given back with [`Places::leave`] and the same address.
     pub(super) fn enter(&self, address: Option<Address>, limits: ConnectionLimits) -> Result<(), ConnectionRefusal> {
         // First the address: a flood of one of them is told as what it is.
         self.enter_as(address, limits.per_address)?;
-        let entered = self.open.fetch_update(Relaxed, Relaxed, |open| (open < limits.in_all).then_some(open + 1));
-        if entered.is_err() {
+        if !take(&self.open, limits.in_all) {
             self.leave_address(address);
             return Err(ConnectionRefusal::InAll);
+        }
+        if !take(&self.process.open, self.process.most) {
+            self.open.fetch_sub(1, Relaxed);
+            self.leave_address(address);
+            return Err(ConnectionRefusal::Process);
         }
         Ok(())
     }
@@ -74,6 +101,7 @@ impl Places {
     }
 
     pub(super) fn leave(&self, address: Option<Address>) {
+        self.process.open.fetch_sub(1, Relaxed);
         self.open.fetch_sub(1, Relaxed);
         self.leave_address(address);
     }
@@ -103,10 +131,15 @@ impl Places {
     }
 }
 
+/// One more, if that is no more than `most`.
+fn take(open: &AtomicU32, most: u32) -> bool {
+    open.fetch_update(Relaxed, Relaxed, |open| (open < most).then_some(open + 1)).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ConnectionRefusal::{InAll, PerAddress};
+    use ConnectionRefusal::{InAll, PerAddress, Process};
 
     fn address(text: &str) -> Option<Address> {
         Some(Address::of(text.parse().unwrap()))
@@ -131,8 +164,10 @@ mod tests {
 
     #[test]
     fn whoever_leaves_makes_room_and_is_forgotten() {
-        let (places, limits) =
-            (Places::new(), ConnectionLimits { in_all: 3, per_address: Some(2), largest_head: 1000 });
+        let (places, limits) = (
+            Places::new(ProcessPlaces::new(u32::MAX)),
+            ConnectionLimits { in_all: 3, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO },
+        );
         let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
         assert_eq!((places.enter(one, limits), places.enter(one, limits)), (Ok(()), Ok(())));
         assert_eq!(places.enter(one, limits), Err(PerAddress));
@@ -149,9 +184,29 @@ mod tests {
     }
 
     #[test]
+    fn listeners_share_the_places_of_the_process() {
+        let limits = ConnectionLimits { in_all: 3, per_address: Some(9), largest_head: 1000, idle: Duration::ZERO };
+        let process = ProcessPlaces::new(4);
+        let (one, other) = (Places::new(process.clone()), Places::new(process.clone()));
+        let caller = address("192.0.2.1");
+        assert!((0..3).all(|_| one.enter(caller, limits).is_ok()));
+        assert_eq!(one.enter(caller, limits), Err(InAll));
+        assert_eq!(other.enter(caller, limits), Ok(()));
+        assert_eq!(other.enter(caller, limits), Err(Process));
+        assert_eq!((other.open.load(Relaxed), process.open.load(Relaxed), known(&other)), (1, 4, 1));
+        one.leave(caller);
+        assert_eq!(other.enter(caller, limits), Ok(()));
+        (0..2).for_each(|_| one.leave(caller));
+        (0..2).for_each(|_| other.leave(caller));
+        assert_eq!((process.open.load(Relaxed), known(&one), known(&other)), (0, 0, 0));
+    }
+
+    #[test]
     fn a_refused_address_leaves_nothing_behind() {
-        let (places, limits) =
-            (Places::new(), ConnectionLimits { in_all: 1, per_address: Some(2), largest_head: 1000 });
+        let (places, limits) = (
+            Places::new(ProcessPlaces::new(u32::MAX)),
+            ConnectionLimits { in_all: 1, per_address: Some(2), largest_head: 1000, idle: Duration::ZERO },
+        );
         places.enter(address("192.0.2.1"), limits).unwrap();
         for last in 2..200 {
             assert_eq!(places.enter(address(&format!("192.0.2.{last}")), limits), Err(InAll));
@@ -161,8 +216,10 @@ mod tests {
 
     #[test]
     fn threads_do_not_overbook() {
-        let (places, limits) =
-            (Places::new(), ConnectionLimits { in_all: 100, per_address: Some(60), largest_head: 1000 });
+        let (places, limits) = (
+            Places::new(ProcessPlaces::new(u32::MAX)),
+            ConnectionLimits { in_all: 100, per_address: Some(60), largest_head: 1000, idle: Duration::ZERO },
+        );
         let enter = |text: &str| (0..1000).filter(|_| places.enter(address(text), limits).is_ok()).count();
         let entered: usize = std::thread::scope(|scope| {
             let callers =

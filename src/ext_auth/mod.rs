@@ -21,3 +21,4 @@ mod remembered;
 pub use authoriser::{Allowed, Authoriser, Authorisers, Counts, Refused, Unavailable};
 pub use config::{ExtAuthBreakerConfig, ExtAuthConfig, OnFailure};
 pub use question::Question;
+pub use remembered::MOST_BYTES as ANSWER_MEMORY;

@@ -7,7 +7,7 @@ use quick_cache::{Weighter, sync::Cache};
 use std::time::{Duration, Instant};
 
 /// Memory of all answers of one authoriser, in bytes.
-const MOST_BYTES: u64 = 8 << 20;
+pub const MOST_BYTES: u64 = 8 << 20;
 
 /// How many there are about, for the first allocation.
 const USUAL: usize = 4_096;

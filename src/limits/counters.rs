@@ -105,6 +105,16 @@ impl Counters {
         }
     }
 
+    /// Bytes of one sketch: two periods of rows of counters.
+    pub fn sketch_memory(expected_keys: usize) -> u64 {
+        (2 * ROWS * SLOTS_PER_KEY * size_of::<AtomicU64>()) as u64 * expected_keys as u64
+    }
+
+    /// Bytes of one table of exact counters, when it is full.
+    pub fn table_memory(expected_keys: usize) -> u64 {
+        ExactTable::memory(expected_keys)
+    }
+
     /// The sketch of all limits with windows of this length.
     pub(super) fn rate(&self, window_millis: u64) -> Arc<Rate> {
         let mut rates = self.rates.lock();

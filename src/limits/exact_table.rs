@@ -47,6 +47,14 @@ impl ExactTable {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), most }
     }
 
+    /// Bytes of a full one. A map of the standard library has places in powers of two, of which it fills seven eighths,
+    /// and a byte more for each.
+    pub(super) fn memory(entries: usize) -> u64 {
+        let most = entries.div_ceil(SHARDS).max(1);
+        let places = (most * 8).div_ceil(7).next_power_of_two();
+        (SHARDS * places * (size_of::<(u64, Entry)>() + 1)) as u64
+    }
+
     /// Ask the entry of `key`; where there is none, the one that `new` makes. `None`: `new` made none, or there is no room.
     pub(super) fn ask<R>(
         &self,

@@ -20,6 +20,8 @@ use thread_local::ThreadLocal;
 /// A buffer this full (bytes) goes to the writer. A wake-up per line costs as much as the request it tells about
 /// (measured: 25 to 30 µs).
 const FULL: usize = 32 * 1024;
+/// Room behind that for the line that fills it.
+const SLACK: usize = 1024;
 /// Full buffers that may wait for a slow target before lines are dropped: 8 MiB.
 const QUEUE: usize = 256;
 /// What a pipe takes whole or not at all (`PIPE_BUF` of Linux): lines of two processes, as in a handoff, do not mix,
@@ -67,6 +69,11 @@ impl AccessLog {
         Ok(Self { buffers, drops, queue })
     }
 
+    /// Bytes of all its buffers, where nothing is read from it: those of so many workers, and those that wait.
+    pub fn memory(workers: usize) -> usize {
+        (QUEUE + workers) * (FULL + SLACK)
+    }
+
     /// Append one line.
     pub fn write(&self, line: &Line<'_>) {
         // Only this thread and, every 100 ms, the writer lock it.
@@ -78,7 +85,7 @@ impl AccessLog {
             buffer.truncate(before);
         }
         if buffer.len() >= FULL {
-            let full = std::mem::replace(&mut *buffer, Vec::with_capacity(FULL + 1024));
+            let full = std::mem::replace(&mut *buffer, Vec::with_capacity(FULL + SLACK));
             drop(buffer);
             self.hand_over(full);
         }

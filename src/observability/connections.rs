@@ -9,6 +9,7 @@ pub struct ConnectionCounters {
     closed: AtomicU64,
     refused_total_limit: AtomicU64,
     refused_per_address: AtomicU64,
+    refused_by_process: AtomicU64,
     refused_proxy_untrusted: AtomicU64,
     refused_proxy_header: AtomicU64,
     malformed: AtomicU64,
@@ -28,6 +29,8 @@ pub struct ConnectionCounts {
     pub refused_total_limit: u64,
     /// Connections closed at once, because their address had `max_connections_per_address` open.
     pub refused_per_address: u64,
+    /// Connections closed at once, because the process had `server.max_connections` open.
+    pub refused_by_process: u64,
     /// Connections closed at once, because their listener speaks the PROXY protocol and they came from nobody trusted.
     pub refused_proxy_untrusted: u64,
     /// Connections closed because they did not begin with a PROXY protocol header, or not in time.
@@ -37,8 +40,8 @@ pub struct ConnectionCounts {
     pub malformed: u64,
     /// Heads that took longer than `head_timeout` (408). They have no line in the access log either.
     pub slow_heads: u64,
-    /// Connections that the gateway closed while no request was on its way: after `keepalive_timeout`, after a minute
-    /// without a first byte, or because the process ends. What a caller closed is not in here.
+    /// Connections that the gateway closed while no request was on its way: after `keepalive_timeout`, the wait
+    /// for a first one included, or because the process ends. What a caller closed is not in here.
     pub idle_closed: u64,
     /// Connections that were let in and closed because their TLS handshake failed or took too long.
     pub handshake_failures: u64,
@@ -51,6 +54,8 @@ pub enum ConnectionRefusal {
     InAll,
     /// `max_connections_per_address`.
     PerAddress,
+    /// `server.max_connections`, or what file descriptors allow.
+    Process,
     /// It came to a listener of the PROXY protocol from an address that is not one of `trusted_proxies`.
     ProxyUntrusted,
     /// It did not begin with a PROXY protocol header in time.
@@ -73,6 +78,7 @@ impl ConnectionCounters {
         let counter = match refusal {
             ConnectionRefusal::InAll => &self.refused_total_limit,
             ConnectionRefusal::PerAddress => &self.refused_per_address,
+            ConnectionRefusal::Process => &self.refused_by_process,
             ConnectionRefusal::ProxyUntrusted => &self.refused_proxy_untrusted,
             ConnectionRefusal::ProxyHeader => &self.refused_proxy_header,
         };
@@ -109,6 +115,7 @@ impl ConnectionCounters {
             open: accepted.saturating_sub(closed),
             refused_total_limit: self.refused_total_limit.load(Relaxed),
             refused_per_address: self.refused_per_address.load(Relaxed),
+            refused_by_process: self.refused_by_process.load(Relaxed),
             refused_proxy_untrusted: self.refused_proxy_untrusted.load(Relaxed),
             refused_proxy_header: self.refused_proxy_header.load(Relaxed),
             malformed: self.malformed.load(Relaxed),

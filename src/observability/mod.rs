@@ -22,7 +22,7 @@ mod stderr;
 pub use access_log::{AccessLog, Flushed};
 pub use config::{LogConfig, LogLevel};
 pub use connections::{ConnectionCounters, ConnectionCounts, ConnectionRefusal};
-pub use in_flight::InFlight;
+pub use in_flight::{InFlight, LongLived};
 pub use line::{Level, Line};
 pub use logger::Logger;
 pub use request_id::RequestId;

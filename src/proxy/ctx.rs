@@ -1,7 +1,8 @@
 use super::{Rejection, admission, admission::Admission, attempt::Attempts, client::Client};
 use crate::{
+    connection::{self, Lifetime},
     cors::Cors,
-    observability::{Level, Line, RequestId, metrics::ServiceMetrics},
+    observability::{Level, Line, LongLived, RequestId, metrics::ServiceMetrics},
     routing::Target,
     runtime::{Listener, Route, ServiceIndex, Snapshot},
     types::Pinned,
@@ -32,6 +33,8 @@ pub struct RequestCtx {
     pub(super) body_bytes: u64,
     listener: usize,
     service: Option<ServiceIndex>,
+    /// What its answer has made of it.
+    long_lived: Option<LongLived>,
     started: Instant,
     rejection: Option<Rejection>,
     /// What pingora said about a failure, for the log.
@@ -51,6 +54,7 @@ impl RequestCtx {
             body_bytes: 0,
             listener,
             service: None,
+            long_lived: None,
             started: Instant::now(),
             rejection: None,
             cause: None,
@@ -71,6 +75,14 @@ impl RequestCtx {
     pub(super) fn check_address(&mut self) -> Result<(), Rejection> {
         let addresses = self.snapshot.listener(self.listener).and_then(|listener| listener.addresses.as_ref());
         admission::check_address(addresses, self.client.address, &mut self.found)
+    }
+
+    /// Whether the connection ends with this request: it is over its limits, or the process leaves.
+    pub(super) fn is_last(&self, session: &Session, listener: &Listener) -> bool {
+        let leaves = self.snapshot.process.departure.is_polite();
+        let &Listener { max_connection_age: age, max_requests_per_connection: requests, .. } = listener;
+        let lifetime = if leaves { Lifetime::OVER } else { Lifetime { age, requests } };
+        connection::is_last(session.as_downstream(), self.started, lifetime)
     }
 
     pub(super) fn listener(&self) -> Option<&Listener> {
@@ -121,6 +133,13 @@ impl RequestCtx {
     /// The `Host` that the service gets, unless it gets the caller's.
     pub(super) fn upstream_host(&self) -> Option<HeaderValue> {
         self.attempts.current.as_ref().and_then(|attempt| attempt.host_header()).cloned()
+    }
+
+    /// It lasts from here on as long as its two ends like.
+    pub(super) fn becomes(&mut self, kind: LongLived) {
+        if self.long_lived.replace(kind).is_none() {
+            self.snapshot.process.in_flight.becomes(kind);
+        }
     }
 
     /// Keep why, and end the phase. `fail_to_proxy` finds it here: no downcast, no cloning.
@@ -228,6 +247,10 @@ impl fmt::Debug for RequestCtx {
 /// By `Drop`, because `logging` is not called when a task is cut.
 impl Drop for RequestCtx {
     fn drop(&mut self) {
-        self.snapshot.process.in_flight.end();
+        let in_flight = &self.snapshot.process.in_flight;
+        if let Some(kind) = self.long_lived {
+            in_flight.long_lived_end(kind);
+        }
+        in_flight.end();
     }
 }

@@ -65,9 +65,10 @@ impl ProxyHttp for Gateway {
             head = Box::pin(http2::check_empty(session, ctx.snapshot.idle)).await;
         }
         let Some(listener) = ctx.snapshot.listener(self.listener) else { return Err(ctx.refuse(Rejection::Internal)) };
+        let last = ctx.is_last(session, listener);
         // Without a value, pingora waits for the next request for ever; where it has said no already, that stands.
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(listener.keepalive_seconds));
+            session.set_keepalive((!last).then_some(listener.keepalive_seconds));
         }
         session.set_read_timeout(Some(ctx.snapshot.idle));
         session.set_write_timeout(Some(ctx.snapshot.idle));

@@ -4,6 +4,8 @@ use super::{Rejection, ctx::RequestCtx, headers};
 use crate::{runtime::Shown, types::Reply};
 use http::{Method, StatusCode, header};
 use pingora::{http::ResponseHeader, prelude::Result, proxy::Session};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Refuse, and say that the request is answered.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestCtx, rejection: Rejection) -> Result<bool> {
@@ -38,6 +40,10 @@ pub(super) async fn send(session: &mut Session, ctx: &mut RequestCtx, answer: Re
     if !bodiless {
         session.write_response_body(Some(answer.body), true).await?;
     }
+    if session.is_http2() && !session.is_body_done() {
+        // Boxed: few requests need it.
+        Box::pin(be_noticed(session)).await;
+    }
     Ok(true)
 }
 
@@ -45,6 +51,17 @@ pub(super) async fn send(session: &mut Session, ctx: &mut RequestCtx, answer: Re
 pub(super) fn answered(session: &Session) -> Option<StatusCode> {
     let written = session.response_written().map(|response| response.status);
     written.filter(|status| !status.is_informational() || *status == StatusCode::SWITCHING_PROTOCOLS)
+}
+
+/// How long a caller of HTTP/2 has to take an answer in before it is told that the rest of its request is not wanted.
+const NOTICED: Duration = Duration::from_secs(1);
+
+/// h2 resets the stream (NO_ERROR, RFC 9113 section 8.1) as soon as the request is over. Clients in the middle of sending
+/// take that for a failure (curl 7.88) and never look at the answer; so it comes a little later, to those who did not stop by
+/// themselves.
+async fn be_noticed(session: &mut Session) {
+    let rest = async { while let Ok(Some(_)) = session.as_downstream_mut().read_request_body().await {} };
+    _ = timeout(NOTICED, rest).await;
 }
 
 /// What every answer goes through, ours and the service's.

@@ -2,7 +2,11 @@
 
 use super::ctx::RequestCtx;
 use crate::{
-    connection, observability::metrics::Outcome, resilience::Timeouts, runtime::milliseconds, upstream::Verdict,
+    connection,
+    observability::{LongLived, metrics::Outcome},
+    resilience::Timeouts,
+    runtime::milliseconds,
+    upstream::Verdict,
 };
 use http::{HeaderValue, StatusCode, header};
 use pingora::{
@@ -100,6 +104,8 @@ impl RequestCtx {
         if self.attempts.streaming {
             let age = self.route().and_then(|route| route.timeouts.max_stream_age);
             self.attempts.stream_until = age.map(|age| Instant::now() + age);
+            let tunnel = response.status == StatusCode::SWITCHING_PROTOCOLS;
+            self.becomes(if tunnel { LongLived::Tunnel } else { LongLived::Stream });
         }
         self.attempt_ended(Outcome::Answered, Some(response.status));
         if response.status == StatusCode::SWITCHING_PROTOCOLS {

@@ -28,6 +28,7 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<Problem> {
     check(old.admin.enabled == new.admin.enabled, "/admin/enabled");
     let (old, new) = (&old.server, &new.server);
     check((old.threads, old.default_threads) == (new.threads, new.default_threads), "/server/threads");
+    check(old.max_connections == new.max_connections, "/server/max_connections");
     check(old.run_dir == new.run_dir, "/server/run_dir");
     check(old.upstream_idle_connections == new.upstream_idle_connections, "/server/upstream_idle_connections");
     check((old.drain.pause, old.drain.deadline) == (new.drain.pause, new.drain.deadline), "/server/drain");

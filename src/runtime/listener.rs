@@ -5,7 +5,7 @@ use crate::{
     tls::{Certificates, ListenerTls},
     types::Network,
 };
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// One entry of `listeners:`, compiled. What a reload may change of it.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub struct Listener {
     pub max_connections_per_address: u32,
     /// How long an idle connection is kept; pingora counts in whole seconds and takes 0 for ever, so at least 1.
     pub keepalive_seconds: u64,
+    /// From when on a connection ends with its next answer.
+    pub max_connection_age: Option<Duration>,
+    /// With which answer a connection ends.
+    pub max_requests_per_connection: Option<u32>,
     /// Most headers of a request.
     pub max_headers: usize,
     /// Longest header line, in bytes.
@@ -52,6 +56,8 @@ impl Listener {
             max_connections: config.max_connections,
             max_connections_per_address: config.max_connections_per_address,
             keepalive_seconds: config.keepalive_timeout.get().as_secs().max(1),
+            max_connection_age: config.max_connection_age.map(|age| age.get()),
+            max_requests_per_connection: config.max_requests_per_connection,
             max_headers: config.max_headers,
             max_header: config.max_header.get(),
             max_headers_total: config.max_headers_total.get(),

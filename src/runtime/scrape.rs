@@ -3,6 +3,7 @@
 use super::{Process, Snapshot};
 use crate::{
     ext_auth::Counts,
+    observability::LongLived,
     observability::metrics::{
         CONTENT_TYPE, MetricFamily, Seen, exposition,
         names::{
@@ -10,7 +11,7 @@ use crate::{
             CONNECTIONS_REFUSED, DRAINING, DROPPED_LINES, EXT_AUTH_REQUESTS, EXT_AUTH_WAIT, FAILED_RELOADS,
             FORMER_CONNECTIONS, FORMER_IN_FLIGHT, FORMER_PID, FORMER_START, GENERATION, HANDOFFS, HANDSHAKE_FAILURES,
             IDLE_CLOSED, IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD, LIMIT_COUNTERS, LIMIT_DECISIONS,
-            MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS, REVOCATIONS_AGREED,
+            LONG_LIVED, MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS, REVOCATIONS_AGREED,
             REVOCATIONS_WAITING, SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
         },
         process_families, unix,
@@ -169,6 +170,7 @@ fn connections(process: &Process) -> Vec<MetricFamily> {
     let refused = [
         ("in_all", counts.refused_total_limit),
         ("per_address", counts.refused_per_address),
+        ("process", counts.refused_by_process),
         ("proxy_untrusted", counts.refused_proxy_untrusted),
         ("proxy_header", counts.refused_proxy_header),
     ];
@@ -217,6 +219,7 @@ fn gateway(process: &Process) -> Vec<MetricFamily> {
         BUILD_INFO.each([([env!("CARGO_PKG_VERSION"), env!("EDGEWAY_COMMIT")], 1.0)]),
         // Threads are asked one after the other: a request that moves between them may be seen on neither.
         IN_PROGRESS.one(process.in_flight.count().max(0) as f64),
+        LONG_LIVED.each(LongLived::ALL.map(|kind| ([kind.word()], process.in_flight.long_lived(kind).max(0) as f64))),
         DROPPED_LINES.one(process.access_log.dropped() as f64),
     ]
 }

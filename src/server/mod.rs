@@ -1,19 +1,22 @@
 //! Server: the process. Sockets, signals, background work; wires the modules together.
 
+mod capacity;
 mod drain;
 mod handoff;
 mod open;
 mod reload;
+mod resources;
 mod run_dir;
 mod signals;
 mod sockets;
+mod supervisor;
 mod threads;
 
 use crate::{
     admin::Admin,
     auth::{self, RevocationMode},
     config::{Config, ConfigErrors, ListenerConfig, Loaded},
-    connection::{self, ConnectionLimits, Door, Front, Opening},
+    connection::{self, ConnectionLimits, Door, Front, Opening, ProcessPlaces},
     observability::{AccessLog, Logger},
     proxy::{Gateway, Rejection},
     runtime::{Live, Process, Snapshot},
@@ -37,6 +40,7 @@ use pingora::{
 };
 use reload::Reload;
 pub use reload::Source;
+use resources::Resources;
 use run_dir::RunDir;
 use signals::Signals;
 pub use signals::survive_early as survive_early_signals;
@@ -95,13 +99,12 @@ pub fn run(
     predecessor: Option<Predecessor>,
     started: impl FnOnce(&[String]),
 ) -> Result<(), StartError> {
-    let live = prepare(loaded)?;
+    let (live, resources) = prepare(loaded)?;
     let process = live.pin().process.clone();
-    let opened = Opened::open(&loaded.config, &process, predecessor.as_ref())?;
+    let mut opened = Opened::open(&loaded.config, &process, predecessor.as_ref())?;
     let heard = signals::listen()?;
-    let follows = predecessor.is_some() && opened.former.is_some();
-    let handoff = Handoff::new(&live, &source, heard.ask.clone(), !follows, opened.kept, opened.run_dir.clone())?;
-    let mut server = build(&loaded.config, &live, &opened.sockets);
+    let handoff = Handoff::new(&live, &source, heard.ask.clone(), &mut opened)?;
+    let mut server = build(&loaded.config, &live, &opened.sockets, &resources);
     let (ask, asked) = channel(WAITING_RELOADS);
     let admin = Admin::new(live.clone(), logger.clone(), ask);
     let (signalled, asked) = (heard.reload.clone(), Mutex::new(asked));
@@ -111,33 +114,34 @@ pub fn run(
     let operated = opened.admin.as_ref().map(TcpListener::local_addr).transpose()?;
     opened.admin.map(|socket| admin.serve(socket, handoff.is_gateway())).transpose()?;
     opened.control.map(|socket| serve_upgrades(socket, handoff.clone())).transpose()?;
-    let (run_dir, sockets) = (opened.run_dir, opened.sockets);
-    process.handoffs.follow(opened.former);
-    match predecessor.filter(|_| follows) {
+    resources.tell();
+    announce(&loaded.config, &opened.sockets, operated, &resources);
+    match predecessor.filter(|_| opened.former.is_some()) {
         Some(predecessor) => {
             prove(front(&server, &loaded.config, &live))?;
-            Successor { predecessor, handoff: handoff.clone(), reload: heard.reload }.follow(sockets.clone())?;
+            process.handoffs.follow(opened.former);
+            Successor { predecessor, handoff: handoff.clone(), reload: heard.reload }.follow(opened.sockets.clone())?;
         }
-        None => run_dir.claim(),
+        None => handoff.begin_alone(),
     }
-    announce(&loaded.config, &sockets, operated);
-    started(sockets.addresses());
+    started(opened.sockets.addresses());
     let (pause, asked) = (loaded.config.server.drain.pause.get(), Mutex::new(Some(heard.asked)));
     let signals = Signals { process: process.clone(), pause, handoff, asked };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
-    end(&process, &run_dir)
+    end(&process, &opened.run_dir)
 }
 
 /// Everything that needs no socket.
-fn prepare(loaded: &Loaded) -> Result<Live, StartError> {
+fn prepare(loaded: &Loaded) -> Result<(Live, Resources), StartError> {
     warn(loaded);
+    let resources = Resources::take(&loaded.config);
     tls::system_authorities().map_err(io::Error::other)?;
     let codes = Rejection::codes().into_keys();
     let process = Process::new(AccessLog::to_stdout()?, loaded, codes)?;
     die_with_a_service(process.clone());
     let live = Live::start(loaded, process)?;
     resolve(&live)?;
-    Ok(live)
+    Ok((live, resources))
 }
 
 /// The first listener's way through the gateway, without what stands before its first head.
@@ -145,7 +149,9 @@ fn front(server: &Server, config: &Config, live: &Live) -> Front<HttpProxy<Gatew
     let head_timeout = config.listeners.first().map_or(Duration::from_secs(10), |listener| listener.head_timeout.get());
     let proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), 0));
     let departure = live.pin().process.departure.clone();
-    Front::new(proxy, head_timeout, door(live, 0), Opening::Request, || None, departure)
+    // Nobody else is there yet.
+    let door = door(live, 0, &ProcessPlaces::new(1));
+    Front::new(proxy, head_timeout, door, Opening::Request, || None, departure)
 }
 
 /// Where a gateway with this `server.run_dir` may be asked to hand over.
@@ -162,7 +168,7 @@ fn end(process: &Process, run_dir: &RunDir) -> ! {
 }
 
 /// One line that says what serves where; tests and scripts read it.
-fn announce(config: &Config, sockets: &Sockets, operated: Option<SocketAddr>) {
+fn announce(config: &Config, sockets: &Sockets, operated: Option<SocketAddr>, resources: &Resources) {
     if config.own.metrics {
         log::warn!("own.metrics is on: whatever forwards to this gateway, a balancer too, publishes /metrics");
     }
@@ -171,20 +177,21 @@ fn announce(config: &Config, sockets: &Sockets, operated: Option<SocketAddr>) {
         config.server.name,
         config.server.version,
         sockets.addresses().join(", "),
-        threads::workers(&config.server),
+        resources.workers.count,
         operated.map_or_else(|| "no admin".to_owned(), |address| format!("admin on {address}")),
     );
 }
 
-fn build(config: &Config, live: &Live, sockets: &Sockets) -> Server {
-    let mut server = empty(config);
+fn build(config: &Config, live: &Live, sockets: &Sockets, resources: &Resources) -> Server {
+    let mut server = empty(config, resources.workers.count);
+    let places = ProcessPlaces::new(resources.capacity.connections);
     let departure = live.pin().process.departure.clone();
     for (index, listener) in config.listeners.iter().enumerate() {
         departure.begins_to_accept();
         let mut proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), index));
         let (server_options, http2) = http2(listener);
         (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
-        let (door, head_timeout) = (door(live, index), listener.head_timeout.get());
+        let (door, head_timeout) = (door(live, index, &places), listener.head_timeout.get());
         let front = Front::new(proxy, head_timeout, door, opening(listener), tls_of(live, index), departure.clone());
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
@@ -213,18 +220,19 @@ fn http2_limits(listener: &ListenerConfig) -> (u64, Duration) {
 }
 
 /// The limits of the current snapshot, so that a reload changes them for whoever comes next.
-fn door(live: &Live, index: usize) -> Door {
+fn door(live: &Live, index: usize, places: &Arc<ProcessPlaces>) -> Door {
     let counters = live.pin().process.connections.clone();
     let live = live.clone();
-    Door::new(counters, move |peer| {
+    Door::new(counters, places.clone(), move |peer| {
         let snapshot = live.pin();
         // A listener of this process is in every snapshot: a reload may not take it away.
         let Some(listener) = snapshot.listener(index) else {
-            return ConnectionLimits { in_all: u32::MAX, per_address: None, largest_head: 0 };
+            return ConnectionLimits { in_all: u32::MAX, per_address: None, largest_head: 0, idle: Duration::ZERO };
         };
         let counted = peer.is_some_and(|peer| !listener.trusts(peer));
         let per_address = counted.then_some(listener.max_connections_per_address);
-        ConnectionLimits { in_all: listener.max_connections, per_address, largest_head: listener.largest_head() }
+        let idle = Duration::from_secs(listener.keepalive_seconds);
+        ConnectionLimits { in_all: listener.max_connections, per_address, largest_head: listener.largest_head(), idle }
     })
 }
 
@@ -252,18 +260,14 @@ fn resolve(live: &Live) -> io::Result<()> {
     Ok(())
 }
 
-fn empty(config: &Config) -> Server {
+fn empty(config: &Config, workers: usize) -> Server {
     let conf = ServerConf {
-        threads: threads::workers(&config.server),
+        threads: workers,
         // One runtime per thread: measured cheaper than stealing (performance notes, 4).
         work_stealing: false,
         max_retries: PINGORA_RETRIES,
         // Per thread here, in all in the file.
-        upstream_keepalive_pool_size: config
-            .server
-            .upstream_idle_connections
-            .div_ceil(threads::workers(&config.server))
-            .max(1),
+        upstream_keepalive_pool_size: config.server.upstream_idle_connections.div_ceil(workers).max(1),
         // `drain` ends the process, as soon as nothing is in flight.
         grace_period_seconds: Some(NEVER),
         graceful_shutdown_timeout_seconds: Some(1),

@@ -146,6 +146,7 @@ impl Reload {
     }
 
     async fn reload(&self, file: &mut WatchedSource) -> Result<u64, ReloadError> {
+        self.handoff.supervisor.reloading();
         // Before it is read: a change meanwhile is another one.
         file.taken().await;
         let before = self.live.pin().config.clone();
@@ -179,6 +180,15 @@ impl Reload {
             Err(error) => log::error!("reload refused, the running configuration stays:\n{error}"),
         }
         self.live.pin().process.reloads.ended(&outcome, SystemTime::now());
+        self.tell(&outcome);
         outcome
+    }
+
+    /// To the supervisor, also where nothing has changed: it serves, and the reload is over.
+    fn tell(&self, outcome: &Result<u64, ReloadError>) {
+        self.handoff.supervisor.ready();
+        let generation = self.live.pin().generation;
+        let refused = if outcome.is_err() { "the last reload was refused, as the log says; " } else { "" };
+        self.handoff.supervisor.status(&format!("{refused}generation {generation} of the configuration serves"));
     }
 }

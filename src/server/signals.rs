@@ -116,6 +116,7 @@ impl Signals {
     /// Still accepting, but asking every caller to go elsewhere: what pingora does at the end, dropping idle
     /// connections, then hits nobody who is about to use one.
     async fn leave(&self, mut asked: Receiver<Asked>) -> ShutdownSignal {
+        self.handoff.supervisor.stopping();
         self.process.departure.leave();
         self.handoff.abort().await;
         log::info!("SIGTERM: leaving; for {:?} answers close their connections, then the listeners close", self.pause);
@@ -152,6 +153,7 @@ impl Signals {
 /// Not through pingora: where callers keep coming, its accept loop spins in a runtime that is shutting down, logs a
 /// line each time round and never ends (0.9.1, seen). Blocks its thread, which has nothing else to do any more.
 fn stop(handoff: &Handoff) -> ! {
+    handoff.supervisor.stopping();
     handoff.stop();
     let (process, run_dir) = (&handoff.process, &handoff.run_dir);
     let until = Instant::now() + ANSWERED;

@@ -76,10 +76,14 @@ fn pasted(steps: &[Step], address: SocketAddr) -> Vec<String> {
 
 #[test]
 fn the_tour_of_the_readme_runs_as_it_is_written() {
+    leads_through(&Gateway::demo());
+}
+
+/// That everything of the tour is as it is written.
+pub fn leads_through(gateway: &Gateway) {
     let page = fs::read_to_string(root().join("README.md")).unwrap();
     let steps = steps(&page);
     assert!(steps.len() > 15, "the tour is gone");
-    let gateway = Gateway::demo();
     // The first probes are on their way while the gateway already serves.
     let well = |body: &str| body.matches("\"healthy\"").count() == 7;
     assert!(within_patience(|| well(&gateway.get("/health", &[]).body)));

@@ -1,9 +1,11 @@
 //! Connections that become something else: WebSocket, as far as a gateway sees it.
 
 use super::support::{Answer, Gateway, Upstream, bearer, within_patience};
+use nix::sys::signal::Signal::SIGTERM;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -99,4 +101,75 @@ fn an_upgrade_that_nobody_asked_for_is_no_answer() {
     let gateway = gateway(upstream.address, "idle: 20s");
     let response = gateway.get("/ws", &[&bearer("admin")]);
     assert_eq!((response.status, response.code().as_str()), (502, "bad_gateway"));
+}
+
+/// Agrees, and then sends `frames`; tells everything that comes afterwards, and when it is over.
+fn websocket(frames: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let tell = tell.clone();
+            thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap());
+                let mut line = String::new();
+                while lines.read_line(&mut line).is_ok_and(|read| read > 2) {}
+                let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+                stream.write_all(&[head.as_bytes(), frames].concat()).unwrap();
+                let mut heard = Vec::new();
+                let ended = lines.read_to_end(&mut heard);
+                tell.send(if ended.is_ok() { heard } else { b"reset".to_vec() }).unwrap();
+            });
+        }
+    });
+    (address, told)
+}
+
+#[test]
+fn at_the_end_a_websocket_is_told_to_go_and_both_sides_close() {
+    const HELLO: &[u8] = b"\x81\x05hello";
+    const CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
+    let (service, told) = websocket(HELLO);
+    let gateway = Gateway::start(&format!(
+        "server: {{ threads: 1, run_dir: \"${{RUN_DIR}}\", drain: {{ pause: 0s, deadline: 1s }} }}\n\
+         services: {{ s: {{ endpoints: [\"{service}\"], health: {{ probe: off }} }} }}\n\
+         routes: [{{ id: ws, match: {{ path: /ws }}, service: s }}]\n"
+    ));
+    let mut sockets: Vec<_> = (0..3).map(|_| upgrade(&gateway).1).collect();
+    assert_eq!(gateway.metric("edgeway_long_lived_open{kind=\"tunnel\"}"), Some(3.0));
+    gateway.signal(SIGTERM);
+    let since = Instant::now();
+    for socket in &mut sockets {
+        let mut heard = Vec::new();
+        socket.read_to_end(&mut heard).unwrap();
+        assert_eq!(
+            heard,
+            [HELLO, &[0x88, 0x02, 0x03, 0xe9]].concat(),
+            "a frame of the service, then 1001, then the end"
+        );
+        // As every client answers.
+        socket.get_mut().write_all(&CLOSE).unwrap();
+    }
+    assert!(since.elapsed() >= Duration::from_millis(800), "not before the deadline: {:?}", since.elapsed());
+    drop(sockets);
+    for _ in 0..3 {
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), CLOSE, "the service hears why, and no reset");
+    }
+    assert_eq!(gateway.wait_for_exit(), 0);
+}
+
+#[test]
+fn event_streams_that_are_open_are_counted() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n";
+    let upstream = Upstream::start(move |_| Answer::Raw(head.to_owned()));
+    let gateway = gateway(upstream.address, "idle: 20s");
+    let open = || gateway.metric("edgeway_long_lived_open{kind=\"stream\"}");
+    assert_eq!(open(), Some(0.0));
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    let token = bearer("admin");
+    stream.write_all(format!("GET /ws HTTP/1.1\r\nHost: gateway.test\r\n{token}\r\n\r\n").as_bytes()).unwrap();
+    assert!(within_patience(|| open() == Some(1.0)));
+    drop(stream);
+    assert!(within_patience(|| open() == Some(0.0)));
 }

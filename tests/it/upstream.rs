@@ -85,6 +85,23 @@ fn upstream_connections_are_kept() {
     assert!(upstream.seen().iter().any(|request| request.nth >= 3), "{:?}", upstream.seen());
 }
 
+/// Or it would meet the service's own keep-alive time.
+#[test]
+fn a_connection_that_was_idle_for_idle_timeout_is_not_used_again() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::start(&format!(
+        "server: {{ threads: 1, run_dir: \"${{RUN_DIR}}\" }}\n{}",
+        sections(&[upstream.url()], "health: { probe: off }, idle_timeout: 1s")
+    ));
+    let mut client = gateway.client();
+    for pause in [0, 100, 1_500, 100, 1_500] {
+        thread::sleep(Duration::from_millis(pause));
+        assert_eq!(client.get("/x/1", &[]).status, 200);
+    }
+    let nth: Vec<usize> = upstream.seen().iter().map(|request| request.nth).collect();
+    assert_eq!(nth, [0, 1, 0, 1, 0]);
+}
+
 #[test]
 fn a_refused_connection_is_503_and_a_cut_answer_502() {
     let gateway = Gateway::start(&sections(&[format!("127.0.0.1:{}", closed_port())], "health: { probe: off }"));

@@ -1,16 +1,19 @@
 //! The stream around every connection: see the module above.
 
+mod body;
+mod end;
 mod peek;
 mod stream;
+mod tunnel;
 
 use crate::{
     connection::{
         Malformed,
         chunks::Chunks,
         deadline::Timer,
-        door::Place,
         head::{Body, Head, HeadReader},
         http2::Frames,
+        life::Life,
         own_answer::OwnAnswer,
     },
     observability::RequestId,
@@ -21,7 +24,10 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -29,9 +35,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
-
-/// Most bytes of a next request that wait while one is served; more stay with the system, as long as it has room.
-const MOST_EARLY: usize = 8 * 1024;
+use tunnel::Tunnel;
 
 /// Bytes of one read ahead of pingora: what it reads of a head at once.
 const PIECE: usize = 4096;
@@ -42,7 +46,6 @@ const PIECE: usize = 4096;
 pub(in crate::connection) struct Guard {
     stream: Stream,
     head_timeout: Duration,
-    born: Instant,
     /// Even: the proxy waits for a head; odd: it has one. Counted on by the proxy through a shared reference.
     heads: AtomicUsize,
     part: Part,
@@ -64,7 +67,11 @@ pub(in crate::connection) struct Guard {
     idle: bool,
     /// The caller was answered without pingora, whose own words go nowhere from then on.
     answered: bool,
-    place: Place,
+    /// Something was written since the last head came.
+    wrote: bool,
+    /// The caller has closed the connection, or broken it.
+    gone: bool,
+    life: Arc<Life>,
     /// Touched by the second read of a head and by the wait for an answer: a head in one piece costs no timer.
     timer: Timer,
 }
@@ -79,18 +86,17 @@ enum Part {
     /// The request has arrived whole, and nothing but the next one may follow.
     Between,
     /// Another protocol, after 101.
-    Tunnel,
+    Tunnel(Box<Tunnel>),
     Http2(Box<Frames>),
     /// Nobody knows what the bytes mean.
     Broken,
 }
 
 impl Guard {
-    pub(in crate::connection) fn new(stream: Stream, head_timeout: Duration, place: Place) -> Self {
+    pub(in crate::connection) fn new(stream: Stream, head_timeout: Duration, life: Arc<Life>) -> Self {
         Self {
             stream,
             head_timeout,
-            born: Instant::now(),
             heads: AtomicUsize::new(0),
             part: Part::Head,
             taken: usize::MAX,
@@ -103,7 +109,9 @@ impl Guard {
             early: BytesMut::new(),
             idle: false,
             answered: false,
-            place,
+            wrote: false,
+            gone: false,
+            life,
             timer: Timer::default(),
         }
     }
@@ -143,12 +151,22 @@ impl Guard {
 
     pub(in crate::connection) fn answer_until(&self, deadline: Option<Instant>) {
         // Never 0 for a deadline: one that has passed already must strike at the next look.
-        let millis = |deadline: Instant| (deadline.saturating_duration_since(self.born).as_millis() as u64).max(1);
+        let millis = |deadline: Instant| (deadline.saturating_duration_since(self.life.born).as_millis() as u64).max(1);
         self.answer_until.store(deadline.map_or(0, millis), Relaxed);
     }
 
     pub(in crate::connection) fn take_overdue(&self) -> bool {
         self.overdue.swap(false, Relaxed)
+    }
+
+    /// How many requests there were on this connection, the one being served included.
+    pub(in crate::connection) fn requests(&self) -> u32 {
+        u32::try_from(self.heads.load(Relaxed).div_ceil(2)).unwrap_or(u32::MAX)
+    }
+
+    /// When it began.
+    pub(in crate::connection) fn born(&self) -> Instant {
+        self.life.born
     }
 
     fn head_expected(&self) -> bool {
@@ -167,17 +185,24 @@ impl Guard {
     fn poll_answer_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.answer_until.load(Relaxed) {
             0 => Poll::Pending,
-            millis => self.timer.poll(cx, self.born + Duration::from_millis(millis)),
+            millis => self.timer.poll(cx, self.life.born + Duration::from_millis(millis)),
         }
     }
 
     /// What came early, then what comes now.
     fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.early.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+            let before = buf.filled().len();
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+            self.gone |= read.is_err() || buf.filled().len() == before;
+            return Poll::Ready(read);
         }
-        let bytes = self.early.split_to(self.early.len().min(buf.remaining()));
-        buf.put_slice(&bytes);
+        if self.early.len() <= buf.remaining() {
+            // Whole, so that nothing is kept of its memory.
+            buf.put_slice(&std::mem::take(&mut self.early));
+        } else {
+            buf.put_slice(&self.early.split_to(buf.remaining()));
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -185,9 +210,10 @@ impl Guard {
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut room = [MaybeUninit::uninit(); PIECE];
         let mut bytes = ReadBuf::uninit(&mut room);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut bytes))?;
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut bytes));
+        self.gone |= read.is_err() || bytes.filled().is_empty();
         self.early.extend_from_slice(bytes.filled());
-        Poll::Ready(Ok(!bytes.filled().is_empty()))
+        Poll::Ready(read.map(|()| !bytes.filled().is_empty()))
     }
 
     /// Take back what is in `buf` behind `used` bytes of the last read, which began at `before`.
@@ -230,7 +256,7 @@ impl Guard {
         if self.reader.is_blank() {
             return Some(OwnAnswer::NoRequest);
         }
-        if self.reader.pending() > self.place.largest_head() {
+        if self.reader.pending() > self.life.place.largest_head() {
             return Some(OwnAnswer::LongHead);
         }
         // Some clients end a body with an empty line more: the head has not begun with it.
@@ -244,6 +270,7 @@ impl Guard {
     fn head_came(&mut self, head: Head, buf: &mut ReadBuf<'_>, before: usize) {
         self.keep_rest(buf, before, head.used);
         self.taken = self.heads.load(Relaxed);
+        self.wrote = false;
         self.fault = head.body.err();
         self.part = match head.body {
             Ok(Body::None) => Part::Between,
@@ -253,67 +280,20 @@ impl Guard {
         };
     }
 
-    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(self.poll_bytes(cx, buf))?;
-        let came = buf.filled().get(before..).unwrap_or_default();
-        let used = match &mut self.part {
-            Part::Length(left) => {
-                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(came.len());
-                *left -= used as u64;
-                Ok((used, *left == 0))
-            }
-            Part::Chunks(chunks) => chunks.read(came).map(|used| (used, chunks.is_over())),
-            _ => Ok((came.len(), false)),
-        };
-        match used {
-            Ok((used, is_over)) => {
-                self.keep_rest(buf, before, used);
-                if is_over {
-                    self.part = Part::Between;
-                }
-                Poll::Ready(Ok(()))
-            }
-            Err(fault) => {
-                buf.set_filled(before);
-                (self.part, self.fault) = (Part::Broken, Some(fault));
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)))
-            }
-        }
-    }
-
-    /// Keep what comes for the next request; ready when the caller has closed or broken the connection.
-    fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.early.len() < MOST_EARLY {
-            if !ready!(self.poll_more(cx))? {
-                return Poll::Ready(Ok(()));
-            }
-        }
-        Poll::Pending
-    }
-
-    /// While a request is served: its body, or whoever leaves.
-    fn poll_served(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = match self.part {
-            Part::Between => self.poll_early(cx),
-            _ => self.poll_body(cx, buf),
-        };
-        if read.is_pending() && self.poll_answer_overdue(cx).is_ready() {
-            self.answer_until.store(0, Relaxed);
-            self.overdue.store(true, Relaxed);
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
-        }
-        read
-    }
-
     /// Answer without pingora. Best effort: whoever sends such things may not read either.
     fn refuse(&mut self, cx: &mut Context<'_>, answer: OwnAnswer) -> io::Error {
         match answer {
-            OwnAnswer::SlowHead => self.place.slow_head(),
-            _ => self.place.malformed(),
+            OwnAnswer::SlowHead => self.life.place.slow_head(),
+            _ => self.life.place.malformed(),
         }
         self.expect_head(false);
+        let http2 = matches!(self.part, Part::Http2(_));
         (self.part, self.answered) = (Part::Broken, true);
+        if http2 {
+            // They would not understand it.
+            return io::ErrorKind::TimedOut.into();
+        }
+        self.wrote = true;
         let id = RequestId::random();
         log::debug!("{}: refused without a phase of the proxy: {answer:?}", id.as_str());
         _ = Pin::new(&mut self.stream).poll_write(cx, answer.bytes(&id).as_bytes());
@@ -328,7 +308,7 @@ impl AsyncRead for Guard {
         if matches!(this.part, Part::Between) {
             let head = this.heads.load(Relaxed);
             if this.tunnel.load(Relaxed) {
-                this.part = Part::Tunnel;
+                this.enter_tunnel();
             } else if head.is_multiple_of(2) {
                 if head == this.taken {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a head without end")));
@@ -339,7 +319,8 @@ impl AsyncRead for Guard {
         match this.part {
             Part::Head => this.poll_head(cx, buf),
             Part::Length(_) | Part::Chunks(_) | Part::Between => this.poll_served(cx, buf),
-            Part::Tunnel | Part::Http2(_) => this.poll_bytes(cx, buf),
+            Part::Tunnel(_) => this.poll_tunnel(cx, buf),
+            Part::Http2(_) => this.poll_bytes(cx, buf),
             Part::Broken => Poll::Ready(Ok(())),
         }
     }
@@ -348,10 +329,11 @@ impl AsyncRead for Guard {
 impl AsyncWrite for Guard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        this.wrote = true;
         if let Part::Http2(frames) = &mut this.part {
             let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
             let refused = frames.written(buf.get(..written).unwrap_or_default());
-            (0..refused).for_each(|_| this.place.malformed());
+            (0..refused).for_each(|_| this.life.place.malformed());
             return Poll::Ready(Ok(written));
         }
         // Somebody answers a head that no phase of ours has seen: pingora's own 400 or 405.
@@ -361,12 +343,19 @@ impl AsyncWrite for Guard {
                 Some(answer) => drop(this.refuse(cx, answer)),
                 None => {
                     this.expect_head(false);
-                    this.place.malformed();
+                    this.life.place.malformed();
                 }
             }
         }
         if this.answered {
             return Poll::Ready(Ok(buf.len()));
+        }
+        if this.tunnel.load(Relaxed) {
+            if matches!(this.part, Part::Between) {
+                // The answer that agrees to it is the first that is written.
+                this.enter_tunnel();
+            }
+            return this.poll_write_tunnel(cx, buf);
         }
         Pin::new(&mut this.stream).poll_write(cx, buf)
     }
@@ -377,15 +366,6 @@ impl AsyncWrite for Guard {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // Had the caller closed it, the last read would have said so.
-        if self.idle {
-            self.place.idle_closed();
-        }
     }
 }
 

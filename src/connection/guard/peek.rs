@@ -1,21 +1,52 @@
 //! The first bytes of a connection: HTTP/2 or HTTP/1?
 
-use super::Guard;
+use super::{Guard, Part};
 use crate::connection::{http2::PREFACE, own_answer::OwnAnswer};
 use std::{
+    future::poll_fn,
     io,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::time::Instant;
 
-/// How long a new connection may be silent; pingora's own time for a first byte.
-const FIRST_BYTE: Duration = Duration::from_secs(60);
-
 impl Guard {
+    /// Wait for the first byte of a new connection, no longer than one may be idle: pingora waits for 60 s whatever is
+    /// configured, which is as long as an ALB keeps connections, and so the two would race.
+    ///
+    /// HTTP/2 behind TLS is waited for until its preface is whole: h2 has no deadline for that.
+    ///
+    /// # Errors
+    /// Nothing came, or the caller has left.
+    pub(in crate::connection) async fn begins(&mut self) -> io::Result<()> {
+        let until = self.life.born + self.life.place.idle();
+        poll_fn(|cx| self.poll_first_byte(cx, until)).await?;
+        if matches!(self.part, Part::Http2(_)) {
+            // What is none is refused by h2.
+            poll_fn(|cx| self.poll_http2(cx)).await?;
+        }
+        Ok(())
+    }
+
+    fn poll_first_byte(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.idle = true;
+        let Poll::Ready(more) = self.poll_more(cx) else {
+            ready!(self.timer.poll(cx, until));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        };
+        self.idle = false;
+        if !more? {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.first_byte = Some(Instant::now());
+        Poll::Ready(Ok(()))
+    }
+
     /// Ready with whether the caller begins as HTTP/2 does (RFC 9113 section 3.4). A byte that differs decides, so
     /// that a short HTTP/1 request does not wait for more.
-    pub(super) fn poll_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    pub(in crate::connection) fn poll_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
             let known = self.early.len().min(PREFACE.len());
             if self.early.get(..known) != PREFACE.get(..known) {
@@ -26,12 +57,8 @@ impl Guard {
             }
             self.idle = self.early.is_empty();
             let Poll::Ready(more) = self.poll_more(cx) else {
-                if self.first_byte.is_some() {
-                    ready!(self.poll_head_overdue(cx));
-                    return Poll::Ready(Err(self.refuse(cx, OwnAnswer::SlowHead)));
-                }
-                ready!(self.timer.poll(cx, self.born + FIRST_BYTE));
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                ready!(self.poll_head_overdue(cx));
+                return Poll::Ready(Err(self.refuse(cx, OwnAnswer::SlowHead)));
             };
             self.idle = false;
             if !more? {

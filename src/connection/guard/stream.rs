@@ -1,6 +1,6 @@
 //! What pingora asks of a stream; answered by the one inside.
 
-use super::Guard;
+use super::{Guard, Part};
 use crate::connection::http2::PREFACE;
 use async_trait::async_trait;
 use pingora::protocols::{
@@ -44,7 +44,8 @@ impl GetTimingDigest for Guard {
 
 impl GetProxyDigest for Guard {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        // Asked once where HTTP/2 is spoken, and by each request where it is not and nobody looks at it.
+        if matches!(self.part, Part::Http2(_)) { self.life.digest() } else { None }
     }
 }
 

@@ -1,8 +1,9 @@
 use super::*;
 use crate::connection::http2::PREFACE;
 use crate::{
-    connection::{ConnectionLimits, Door},
+    connection::{ConnectionLimits, Door, ProcessPlaces},
     observability::ConnectionCounters,
+    types::Departure,
 };
 use std::sync::Arc;
 use tokio::{
@@ -11,11 +12,18 @@ use tokio::{
 };
 
 fn guard() -> (Guard, DuplexStream, Arc<ConnectionCounters>) {
+    leaving(Arc::default())
+}
+
+/// The same in a process that leaves as the test likes.
+fn leaving(departure: Arc<Departure>) -> (Guard, DuplexStream, Arc<ConnectionCounters>) {
     let counters = Arc::new(ConnectionCounters::default());
-    let door = Door::new(counters.clone(), |_| ConnectionLimits { in_all: 1, per_address: None, largest_head: 1000 });
+    let limits =
+        |_| ConnectionLimits { in_all: 1, per_address: None, largest_head: 1000, idle: Duration::from_secs(75) };
+    let door = Door::new(counters.clone(), ProcessPlaces::new(1), limits);
     let (ours, theirs) = duplex(100);
-    let place = door.enter(None).unwrap();
-    (Guard::new(Box::new(ours), Duration::from_secs(10), place), theirs, counters)
+    let life = Life::new(door.enter(None).unwrap(), departure);
+    (Guard::new(Box::new(ours), Duration::from_secs(10), life), theirs, counters)
 }
 
 /// Reads until nothing comes any more.
@@ -206,4 +214,132 @@ async fn an_empty_line_behind_a_body_is_no_head_that_is_late() {
     caller.write_all(GET.as_bytes()).await.unwrap();
     assert_eq!(guard.read(&mut bytes).await.unwrap(), GET.len());
     assert_eq!(guard.fault(), None);
+}
+
+/// A guard behind which a WebSocket was agreed on, and what its caller reads of the answer.
+async fn tunnel(departure: &Arc<Departure>) -> (Guard, DuplexStream) {
+    let (mut guard, mut caller, _) = leaving(departure.clone());
+    caller.write_all(GET.as_bytes()).await.unwrap();
+    assert_eq!(guard.read(&mut [0; 100]).await.unwrap(), GET.len());
+    guard.expect_head(false);
+    guard.become_tunnel();
+    let answer = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+    guard.write_all(answer).await.unwrap();
+    caller.read_exact(&mut [0; 36]).await.unwrap();
+    (guard, caller)
+}
+
+/// What the caller reads to the end of the guard's side.
+async fn rest(caller: &mut DuplexStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    timeout(Duration::from_secs(1), caller.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    bytes
+}
+
+const GOODBYE: [u8; 4] = [0x88, 2, 3, 0xe9];
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_tunnel_says_goodbye_when_the_process_ends() {
+    let departure = Arc::new(Departure::default());
+    let (mut guard, mut caller) = tunnel(&departure).await;
+    let reader = tokio::spawn(async move {
+        let mut bytes = [0; 100];
+        let read = guard.read(&mut bytes).await.unwrap();
+        (guard, bytes[..read].to_vec())
+    });
+    tokio::task::yield_now().await;
+    departure.end();
+    assert_eq!(rest(&mut caller).await, GOODBYE);
+    // Its own Close, masked, goes to the service; and nothing comes back.
+    caller.write_all(&[0x88, 0x82, 0, 0, 0, 0, 3, 0xe9]).await.unwrap();
+    let (mut guard, heard) = reader.await.unwrap();
+    assert_eq!(heard, [0x88, 0x82, 0, 0, 0, 0, 3, 0xe9]);
+    assert_eq!(guard.write(b"\x88\x02\x03\xe9").await.unwrap(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_has_begun_ends_before_the_goodbye() {
+    let frame = [&[0x82, 126, 0, 200][..], &[0x88; 200]].concat();
+    for begun in [1, 3, 4, 100, frame.len() - 1, frame.len()] {
+        let departure = Arc::new(Departure::default());
+        let (mut guard, mut caller) = tunnel(&departure).await;
+        let (first, second) = (frame[..begun].to_vec(), [&frame[begun..], b"\x82\x01x"].concat());
+        let writer = tokio::spawn(async move {
+            guard.write_all(&first).await.unwrap();
+            departure.end();
+            // It wakes whoever reads.
+            _ = timeout(Duration::from_millis(1), guard.read(&mut [0; 10])).await;
+            guard.write_all(&second).await.unwrap();
+            guard
+        });
+        assert_eq!(rest(&mut caller).await, [&frame[..], &GOODBYE].concat(), "{begun}");
+        drop(writer.await.unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_are_no_frames_are_never_added_to() {
+    let departure = Arc::new(Departure::default());
+    let (mut guard, mut caller, _) = leaving(departure.clone());
+    caller.write_all(GET.as_bytes()).await.unwrap();
+    assert_eq!(guard.read(&mut [0; 100]).await.unwrap(), GET.len());
+    guard.expect_head(false);
+    guard.become_tunnel();
+    departure.end();
+    guard.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await.unwrap();
+    _ = timeout(Duration::from_millis(1), guard.read(&mut [0; 10])).await;
+    drop(guard);
+    assert_eq!(rest(&mut caller).await, b"HTTP/1.1 502 Bad Gateway\r\n\r\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_is_sending_still_is_heard_out_and_others_are_not() {
+    let post = "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf";
+    // What came, whether it was answered, whether the caller has left; and whether the connection lingers.
+    for (sent, answered, left, lingers) in [
+        (post, true, false, true),
+        (post, false, false, false),
+        (post, true, true, false),
+        (GET, true, false, false),
+        ("GET / HTTP/1.1\r\n\r\nGET /", true, false, true),
+    ] {
+        let (mut guard, mut caller, counters) = guard();
+        caller.write_all(sent.as_bytes()).await.unwrap();
+        let mut bytes = [0; 100];
+        while timeout(Duration::from_millis(1), guard.read(&mut bytes)).await.is_ok_and(|read| read.is_ok()) {
+            guard.expect_head(false);
+        }
+        if answered {
+            guard.write_all(b"HTTP/1.1 413 \r\n\r\n").await.unwrap();
+        }
+        let caller = (!left).then_some(caller);
+        _ = timeout(Duration::from_millis(1), guard.read(&mut bytes)).await;
+        drop(guard);
+        assert_eq!(counters.snapshot().open, u64::from(lingers), "{sent:?} {answered} {left}");
+        drop(caller);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(counters.snapshot().open, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_may_be_silent_as_long_as_an_idle_one() {
+    let (mut guard, _caller, counters) = guard();
+    let since = Instant::now();
+    assert_eq!(guard.begins().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(since.elapsed().as_secs(), 75);
+    drop(guard);
+    assert_eq!(counters.snapshot().idle_closed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preface_behind_tls_has_the_deadline_of_a_head() {
+    let (mut guard, mut caller, counters) = guard();
+    guard.speak_http2();
+    caller.write_all(b"PRI * HT").await.unwrap();
+    let since = Instant::now();
+    assert!(guard.begins().await.is_err());
+    assert_eq!((since.elapsed().as_secs(), counters.snapshot().slow_heads), (10, 1));
+    drop(guard);
+    assert_eq!(rest(&mut caller).await, b"", "an answer of HTTP/1 would mean nothing to it");
 }

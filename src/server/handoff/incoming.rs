@@ -159,6 +159,7 @@ impl Successor {
                 Ok(Heard::Gone) | Err(_) => {
                     self.handoff.process.handoffs.follow(None);
                     self.take("is the gateway, because the old process is gone");
+                    self.handoff.supervisor.speak();
                     return false;
                 }
             }
@@ -170,8 +171,7 @@ impl Successor {
     }
 
     fn take(&self, how: &str) {
-        self.handoff.run_dir.claim();
-        self.handoff.is_gateway.send_replace(true);
+        self.handoff.become_gateway();
         self.handoff.process.handoffs.ended(HandoffResult::Done);
         log::info!("process {} {how}", process::id());
     }
@@ -181,6 +181,8 @@ impl Successor {
         loop {
             match self.predecessor.0.hear(SECOND) {
                 Ok(Heard::Message(Message::Lingering { connections, in_flight }, _)) => {
+                    // The old process has told the supervisor by now who is the main one.
+                    self.handoff.supervisor.speak();
                     self.handoff.process.handoffs.still(connections, in_flight);
                 }
                 Ok(Heard::Message(..) | Heard::Silence) => (),

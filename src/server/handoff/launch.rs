@@ -1,6 +1,6 @@
 //! Other processes: the check of a binary, and the start of the new one.
 
-use crate::server::Source;
+use crate::server::{Source, supervisor::Supervisor};
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
@@ -21,9 +21,6 @@ const CHECK: Duration = Duration::from_secs(20);
 
 /// How long what is started may take to end, after the channel has.
 const LAUNCHER: Duration = Duration::from_millis(500);
-
-/// The supervisor's own line: what is not the gateway has nothing to tell it.
-const SUPERVISOR: &str = "NOTIFY_SOCKET";
 
 /// The new process, as far as it can be ended.
 #[derive(Debug)]
@@ -59,7 +56,9 @@ pub(super) fn check(binary: &Path, arguments: &[OsString]) -> Result<String, Str
 
 fn run(command: &mut Command) -> Result<Output, String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.env_remove(SUPERVISOR).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    // What is not the gateway has nothing to tell its supervisor.
+    Supervisor::hide_from(command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn().map_err(|error| format!("{name}: {error}"))?;
     let group = group(&child);
     let (sender, ended) = channel();

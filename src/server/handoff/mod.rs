@@ -34,7 +34,7 @@ pub use launch::relaunch;
 pub(super) use message::Role;
 pub(super) use proof::prove;
 
-use super::{Source, run_dir::RunDir, signals::Asked, sockets::Kept};
+use super::{Source, open::Opened, run_dir::RunDir, signals::Asked, sockets::Kept, supervisor::Supervisor};
 use crate::{
     config::{Config, HandoffConfig},
     runtime::{Live, Process},
@@ -43,6 +43,7 @@ use message::Numbers;
 use parking_lot::Mutex;
 use std::{
     io,
+    mem::take,
     path::PathBuf,
     sync::{
         Arc,
@@ -89,6 +90,7 @@ pub(super) struct Handoff {
     /// To be passed on. Empty once this process accepts no more.
     sockets: Mutex<Kept>,
     pub(super) run_dir: Arc<RunDir>,
+    pub(super) supervisor: Supervisor,
     state: State,
 }
 
@@ -114,19 +116,22 @@ impl Handoff {
         live: &Live,
         source: &Source,
         signals: mpsc::Sender<Asked>,
-        is_gateway: bool,
-        sockets: Kept,
-        run_dir: Arc<RunDir>,
+        opened: &mut Opened,
     ) -> io::Result<Arc<Self>> {
+        let process = live.pin().process.clone();
+        let is_gateway = opened.former.is_none();
+        // systemd hears the main process alone, which this one is when the old one has said so.
+        let supervisor = Supervisor::from_environment(process.departure.clone(), is_gateway);
         Ok(Arc::new(Self {
-            process: live.pin().process.clone(),
+            process,
+            supervisor,
             live: live.clone(),
             source: source.clone(),
             binary: std::env::current_exe()?,
             signals,
             is_gateway: Sender::new(is_gateway),
-            sockets: Mutex::new(sockets),
-            run_dir,
+            sockets: Mutex::new(take(&mut opened.kept)),
+            run_dir: opened.run_dir.clone(),
             state: State::default(),
         }))
     }
@@ -197,6 +202,19 @@ impl Handoff {
     /// Nobody connects to this process any more.
     pub(super) fn close(&self) {
         self.sockets.lock().clear();
+    }
+
+    /// There is no other process: this one is the gateway from now on.
+    pub(super) fn begin_alone(&self) {
+        self.become_gateway();
+        self.supervisor.ready();
+        self.supervisor.status("generation 1 of the configuration serves");
+    }
+
+    /// Operators and pid file are this process's.
+    fn become_gateway(&self) {
+        self.run_dir.claim();
+        self.is_gateway.send_replace(true);
     }
 
     /// Hears whether this process is the gateway.

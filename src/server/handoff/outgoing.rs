@@ -192,11 +192,13 @@ impl<'h> Outgoing<'h> {
         self.handoff.is_gateway.send_replace(false);
         let taken = self.tell(&Message::Take).and_then(|()| self.taken());
         match taken {
-            Ok(()) => self.handoff.process.departure.hand_over(),
+            Ok(()) => {
+                self.handoff.supervisor.main_pid(self.pid());
+                self.handoff.process.departure.hand_over();
+            }
             Err(_) => {
                 // It may have got as far as the pid file.
-                self.handoff.run_dir.claim();
-                self.handoff.is_gateway.send_replace(true);
+                self.handoff.become_gateway();
             }
         }
         taken
@@ -257,8 +259,8 @@ impl<'h> Outgoing<'h> {
         let handoff = self.handoff;
         handoff.process.departure.take_back();
         handoff.process.handoffs.ended(HandoffResult::TakenBack);
-        handoff.run_dir.claim();
-        handoff.is_gateway.send_replace(true);
+        handoff.become_gateway();
+        handoff.supervisor.main_pid(process::id());
     }
 
     /// The new process leaves: it finishes what it has, if anybody came to it.

@@ -99,6 +99,17 @@ impl Gateway {
         Self::spawn_as_it_is(folder, command, writer.into())
     }
 
+    /// As [`Gateway::start`], started by what `wrap` makes of the command.
+    pub fn start_below(sections: &str, wrap: impl FnOnce(Command) -> Command) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("edgeway.yaml");
+        fs::write(&file, whole(sections, folder.path())).unwrap();
+        let mut command = edgeway(folder.path());
+        command.args(["run", "--config"]).arg(&file);
+        let command = wrap(command);
+        Self::spawn(folder, command)
+    }
+
     /// Start with a file as it is.
     pub fn start_file(folder: TempDir, file: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = edgeway(folder.path());
@@ -118,9 +129,15 @@ impl Gateway {
 
     /// `edgeway demo` on a free port.
     pub fn demo() -> Self {
+        Self::demo_below(|command| command)
+    }
+
+    /// The same, started by what `wrap` makes of the command.
+    pub fn demo_below(wrap: impl FnOnce(Command) -> Command) -> Self {
         let folder = TempDir::new().unwrap();
         let mut command = edgeway(folder.path());
         command.args(["demo", "--listen", "127.0.0.1:0"]);
+        let command = wrap(command);
         let gateway = Self::spawn(folder, command);
         // The welcome follows the line that says where it serves.
         assert!(within_patience(|| fs::read_to_string(gateway.path("access.log")).unwrap().contains("Ctrl-C")));
@@ -160,12 +177,21 @@ impl Gateway {
 
     /// The first address of the line that says where it serves.
     fn listening(&self) -> Option<SocketAddr> {
+        self.listeners()?.into_iter().next()
+    }
+
+    /// The address of its second listener.
+    pub fn other_address(&self) -> SocketAddr {
+        self.listeners().unwrap()[1]
+    }
+
+    fn listeners(&self) -> Option<Vec<SocketAddr>> {
         let text = self.stderr();
         let (_, rest) = text.split_once(" serves on ")?;
         // Whole lines only: the admin listener's address stands at the end.
         let (line, _) = rest.split_once('\n')?;
-        let (address, _) = line.split_once([',', ' '])?;
-        Some(callable(address.parse().ok()?))
+        let (addresses, _) = line.split_once(" with ")?;
+        addresses.split(", ").map(|address| Some(callable(address.parse().ok()?))).collect()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

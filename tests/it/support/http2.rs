@@ -115,6 +115,8 @@ pub struct Http2 {
     streams: BTreeMap<u32, Heard>,
     /// The code of the last GOAWAY that has one.
     pub goaway: Option<u32>,
+    /// Whether one without a fault came.
+    pub goodbye: bool,
     /// How reading ended.
     ended: Option<ErrorKind>,
 }
@@ -129,7 +131,13 @@ impl Http2 {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut client = Self { stream: BufReader::new(stream), streams: BTreeMap::new(), goaway: None, ended: None };
+        let mut client = Self {
+            stream: BufReader::new(stream),
+            streams: BTreeMap::new(),
+            goaway: None,
+            goodbye: false,
+            ended: None,
+        };
         client.send(&[PREFACE, &frame(SETTINGS, 0, 0, settings)].concat());
         client
     }
@@ -152,6 +160,18 @@ impl Http2 {
     /// What has come on `stream` so far.
     pub fn heard(&self, stream: u32) -> Heard {
         self.streams.get(&stream).cloned().unwrap_or_default()
+    }
+
+    /// The code of RST_STREAM on `stream`, once it comes.
+    pub fn heard_reset(&mut self, stream: u32) -> Option<u32> {
+        while self.heard(stream).reset.is_none() && self.read() {}
+        self.heard(stream).reset
+    }
+
+    /// Whether the gateway has said that it takes no stream more, without a fault.
+    pub fn said_goodbye(&mut self) -> bool {
+        while !self.goodbye && self.read() {}
+        self.goodbye
     }
 
     /// Whether the gateway closes the connection.
@@ -194,7 +214,10 @@ impl Http2 {
                 heard.ended |= ends;
             }
             RST_STREAM => heard.reset = Some(code(0)),
-            GOAWAY => self.goaway = Some(code(4)).filter(|code| *code > 0).or(self.goaway),
+            GOAWAY => {
+                self.goaway = Some(code(4)).filter(|code| *code > 0).or(self.goaway);
+                self.goodbye |= code(4) == 0;
+            }
             SETTINGS | PING if !ends => {
                 let answer: &[u8] = if kind == PING { &payload } else { &[] };
                 self.send(&frame(kind, END_STREAM, 0, answer));

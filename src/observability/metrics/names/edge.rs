@@ -20,7 +20,14 @@ pub const CONNECTIONS_REFUSED: Name = Name {
     name: "edgeway_connections_refused_total",
     kind: Counter,
     labels: &["limit"],
-    help: "Connections that were closed at once: limit is in_all, per_address, proxy_untrusted or proxy_header.",
+    help: "Connections that were closed at once: limit is in_all, per_address, process, proxy_untrusted or proxy_header.",
+};
+/// What a drain waits for longest.
+pub const LONG_LIVED: Name = Name {
+    name: "edgeway_long_lived_open",
+    kind: Gauge,
+    labels: &["kind"],
+    help: "WebSockets (kind tunnel), and event streams and gRPC calls (kind stream), that are open.",
 };
 /// Requests that pingora refused before any phase of ours.
 pub const MALFORMED: Name = Name {
@@ -78,6 +85,7 @@ pub(super) const EDGE: &[&Name] = &[
     &CONNECTIONS,
     &CONNECTIONS_OPEN,
     &CONNECTIONS_REFUSED,
+    &LONG_LIVED,
     &MALFORMED,
     &SLOW_HEADS,
     &IDLE_CLOSED,
