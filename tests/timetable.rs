@@ -1,6 +1,11 @@
 //! The one timetable of docs/operations.md: the numbers of code, unit, chart, task definition and compose file fit.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on says so by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 use edgeway::{
     config::{Config, DrainConfig},
