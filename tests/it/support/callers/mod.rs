@@ -142,17 +142,23 @@ impl Callers {
     /// Until `count` more requests were answered.
     #[track_caller]
     pub fn hear(&self, count: usize) {
-        let wanted = self.common.answered() + count;
-        let heard = super::within_patience(|| self.common.answered() >= wanted || !self.common.failures().is_empty());
-        assert!(heard, "the callers get no answers");
+        self.hear_more(count, Common::answered);
     }
 
     /// Until `count` more messages or events came.
     #[track_caller]
     pub fn hear_streams(&self, count: usize) {
-        let wanted = self.common.heard() + count;
-        let heard = super::within_patience(|| self.common.heard() >= wanted || !self.common.failures().is_empty());
-        assert!(heard, "nothing comes on the streams");
+        self.hear_more(count, Common::heard);
+    }
+
+    /// As long as it takes, if only something comes.
+    #[track_caller]
+    fn hear_more(&self, count: usize, so_far: fn(&Common) -> usize) {
+        let wanted = so_far(&self.common) + count;
+        while so_far(&self.common) < wanted && self.common.failures().is_empty() {
+            let before = so_far(&self.common);
+            assert!(super::within_patience(|| so_far(&self.common) > before), "the callers hear nothing any more");
+        }
     }
 
     /// Nobody begins another request; those under way end. What came of it all.
