@@ -349,7 +349,8 @@ impl Drop for Gateway {
         _ = child.wait();
         drop(child);
         // Those that took over.
-        for pid in self.said(r"process (\d+) ") {
+        let file = fs::read_to_string(self.path("run/edgeway.pid")).ok().and_then(|pid| pid.trim().parse().ok());
+        for pid in self.said(r"process (\d+) ").into_iter().chain(file) {
             _ = kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL);
         }
     }
