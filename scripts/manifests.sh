@@ -10,7 +10,7 @@ chart=$root/helm/edgeway
 plain=$root/deploy/kubernetes/edgeway.yaml
 
 # A chart must hold everything it renders; a link out of it does not survive every tool.
-copy() { if [ -e "$root/conf/$1" ]; then cp "$root/conf/$1" "$chart/files/$2"; else rm -f "$chart/files/$2"; fi; }
+copy() { if [ -e "$root/conf/$1" ]; then cp "$root/conf/$1" "$chart/files/$2"; fi; }
 mkdir -p "$chart/files" "$(dirname "$plain")"
 copy edgeway.yaml edgeway.yaml
 copy observability/rules/edgeway.yml rules.yml
