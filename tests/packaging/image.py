@@ -121,11 +121,15 @@ def contents(root: Path, binary: Path) -> None:
 
 
 def boxed(root: Path) -> list[str]:
-    """The command that runs what follows in the root, as a container engine with the strictest settings does."""
-    parts = [word for name in sorted(os.listdir(root)) if name not in ("proc", "dev")
+    """The command that runs what follows in the root, as a container engine with the strictest settings does.
+
+    Its folders are put into an empty root, which `--remount-ro /` closes. Until then more can be put there, below /tmp too.
+    """
+    own = ("proc", "dev", "tmp")
+    parts = [word for name in sorted(os.listdir(root)) if name not in own
              for word in (("--symlink", os.readlink(root / name), f"/{name}") if (root / name).is_symlink()
                           else ("--ro-bind", str(root / name), f"/{name}"))]  # fmt: skip
-    return ["bwrap", *parts, "--proc", "/proc", "--dev", "/dev", "--unshare-user", "--uid", "65532", "--gid", "65532",
+    return ["bwrap", *parts, "--dir", "/tmp", "--proc", "/proc", "--dev", "/dev", "--unshare-user", "--uid", "65532", "--gid", "65532",
             "--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL", "--die-with-parent"]  # fmt: skip
 
 
