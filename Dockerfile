@@ -25,7 +25,7 @@ RUN scripts/image.sh binary "$TARGETARCH" /out/edgeway
 
 FROM --platform=$BUILDPLATFORM ${ROOT_BASE} AS root
 ARG TARGETARCH
-WORKDIR /work
+WORKDIR /image
 COPY scripts/image.sh ./
 RUN ./image.sh root "$TARGETARCH" /rootfs
 
