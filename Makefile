@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A folder of one's own may be given: CARGO_TARGET_DIR=/elsewhere make test
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup demo run test soak check lint doc deny bench bench-load bench-balancers bench-reload bench-instructions bench-instructions-stages changing release release-test clean
+.PHONY: help setup demo run test soak check lint lint-packages manifests prove-image doc deny bench bench-load bench-balancers bench-reload bench-instructions bench-instructions-stages changing release release-test clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-26s %s\n", $$1, $$2 }'
@@ -33,6 +33,20 @@ check: lint doc deny test ## All that CI asks for: format, lints, docs, dependen
 lint: setup ## Format and lints
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+
+lint-packages: ## Dockerfile, compose file, chart, manifests, ECS task, workflows, scripts (ARGS='helm timetable' for some)
+	@scripts/packages.sh lint $(ARGS)
+
+manifests: ## Renew deploy/kubernetes and the chart's copies of conf/
+	@scripts/packages.sh manifests
+
+# Any binary will do; it takes the place of the stage of the Dockerfile that compiles.
+BINARY ?= $(TARGET)/debug/edgeway
+
+prove-image: setup ## Build the image without a container engine, run it read-only, take the README's tour (BINARY=…)
+	@scripts/setup.sh image
+	$(if $(filter $(TARGET)/debug/edgeway,$(BINARY)),cargo build --quiet --bin edgeway)
+	@tests/packaging/image.py $(BINARY)
 
 doc: setup ## The documentation of the code, without warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items

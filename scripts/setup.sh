@@ -3,6 +3,9 @@
 #   scripts/setup.sh build    a C compiler, make and cmake (pingora compresses with zlib-ng, which cmake builds)
 #   scripts/setup.sh test     that, and what tests drive: Chromium, curl, OpenSSL, Redis, Prometheus, wrk, systemd's tools
 #   scripts/setup.sh release  that of a build, and BOLT, where the distribution has it
+#   scripts/setup.sh cross-ARCH  that of a build, and a compiler and linker for ARCH (amd64, arm64) where it is another
+#   scripts/setup.sh packages  what `make lint-packages` needs: Python, npm, Prometheus; it installs the linters itself
+#   scripts/setup.sh image    what `make prove-image` needs: curl, bubblewrap, buildah, mmdebstrap
 set -euo pipefail
 
 purpose=${1:-build}
@@ -23,6 +26,24 @@ if [ "$purpose" = test ]; then
     # Reads the unit; nothing of it is started.
     need systemd-analyze systemd
 fi
+
+case $purpose in
+    cross-amd64) [ "$(uname -m)" = x86_64 ] || { need x86_64-linux-gnu-g++ g++-x86-64-linux-gnu; missing+=(libc6-dev-amd64-cross); } ;;
+    cross-arm64) [ "$(uname -m)" = aarch64 ] || { need aarch64-linux-gnu-g++ g++-aarch64-linux-gnu; missing+=(libc6-dev-arm64-cross); } ;;
+    packages)
+        need python3 python3
+        need npm npm
+        need promtool prometheus
+        python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+        ;;
+    image)
+        need python3 python3
+        need curl curl
+        need bwrap bubblewrap
+        need buildah buildah
+        need mmdebstrap mmdebstrap
+        ;;
+esac
 
 if ! command -v cargo >/dev/null 2>&1; then
     echo "setup: there is no Rust toolchain; install one from https://rustup.rs and run this again" >&2

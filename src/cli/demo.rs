@@ -8,9 +8,13 @@ use crate::{
 };
 use std::{
     io::{self, Write},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
+};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
 };
 
 /// Built in, so that the demo needs no file.
@@ -23,21 +27,29 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const ORIGIN: &str = "http://localhost:5173";
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  edgeway demo --listen 127.0.0.1:8081")]
+#[command(after_help = "Examples:
+  edgeway demo --listen 127.0.0.1:8081
+  JWT_SECRET_KEY=$(openssl rand -hex 32) edgeway demo --services-only 0.0.0.0    for a gateway elsewhere")]
 pub(super) struct Arguments {
     /// Where to listen. The demo's passwords and its key are known to all: stay on the loopback interface
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: ListenAddress,
+    /// Only the six services, each on its usual port of this address (8010, 8001 to 8004, 8000), and no gateway: for
+    /// one that runs elsewhere with conf/edgeway.yaml. Tokens are signed with JWT_SECRET_KEY
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "listen")]
+    services_only: Option<IpAddr>,
 }
 
 /// Ports first, because the configuration names them; then the key of the configuration; then the services.
 pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
+    if let Some(address) = arguments.services_only {
+        return services_only(address);
+    }
     server::survive_early_signals()?;
     let services = Services::bind()?;
     let loaded = load(&arguments.listen, &services)?;
     let logger = Logger::start(&loaded.config.log, loaded.config.server.debug);
-    let jwt = loaded.config.auth.jwt.as_ref();
-    let jwt = jwt.ok_or_else(|| io::Error::other("conf/demo.yaml has no auth.jwt, so nobody could log in"))?;
+    let jwt = jwt(&loaded)?;
     let mint = mint(jwt)?;
     let token = mint(&Claims::admin(HOUR)).map_err(io::Error::other)?;
     services.serve(&mint, jwt.lifetime.get())?;
@@ -50,6 +62,35 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
     };
     let source = Source::Fixed(Box::new(loaded.clone()));
     server::run(&loaded, source, logger, None, started).map_err(|error| explain(error, &arguments.listen))
+}
+
+/// Until SIGTERM or SIGINT. As the first process of a container it would hear neither without a handler.
+fn services_only(address: IpAddr) -> Result<(), StartError> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let (mut terminate, mut interrupt) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let services = Services::bind_usual(address)?;
+    // The key is the gateway's, and so is how long tokens are valid.
+    let shared = |name: &str| matches!(name, "JWT_SECRET_KEY" | "JWT_EXPIRE_MINUTES").then(|| std::env::var(name).ok());
+    let loaded = Config::parse(CONFIG, "conf/demo.yaml", &|name| shared(name).flatten())?;
+    let jwt = jwt(&loaded)?;
+    let places: String = services.list().map(|service| format!("  {}: {}\n", service.name, service.url)).collect();
+    services.serve(&mint(jwt)?, jwt.lifetime.get())?;
+    _ = io::stdout().write_all(format!("six services of the demo serve on\n{places}").as_bytes());
+    runtime.block_on(async {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    });
+    Ok(())
+}
+
+fn jwt(loaded: &Loaded) -> Result<&JwtConfig, io::Error> {
+    let jwt = loaded.config.auth.jwt.as_ref();
+    jwt.ok_or_else(|| io::Error::other("conf/demo.yaml has no auth.jwt, so nobody could log in"))
 }
 
 /// The environment has no say, so that the demo is the same everywhere.

@@ -17,7 +17,7 @@ use axum::Router;
 use std::{
     future::IntoFuture,
     io,
-    net::{Ipv4Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     thread,
     time::Duration,
 };
@@ -30,7 +30,7 @@ pub struct Service {
     pub name: &'static str,
     /// The variable of the configuration that holds its address.
     pub variable: &'static str,
-    /// Where it is: `http://127.0.0.1:` and a free port.
+    /// Where it is: `http://`, the address that was bound, and its port.
     pub url: String,
 }
 
@@ -48,13 +48,14 @@ enum Kind {
     Honeybox,
 }
 
-const ALL: [(Kind, &str, &str); 6] = [
-    (Kind::Auth, "auth", "AUTH_SERVICE_URL"),
-    (Kind::Member, "member", "MEMBER_SERVICE_URL"),
-    (Kind::Customer, "customer", "CUSTOMER_SERVICE_URL"),
-    (Kind::Calendar, "calendar", "CALENDAR_SERVICE_URL"),
-    (Kind::Notice, "notice", "NOTICE_SERVICE_URL"),
-    (Kind::Honeybox, "honeybox", "HONEYBOX_SERVICE_URL"),
+/// With the ports that the defaults of `conf/edgeway.yaml` name.
+const ALL: [(Kind, &str, &str, u16); 6] = [
+    (Kind::Auth, "auth", "AUTH_SERVICE_URL", 8010),
+    (Kind::Member, "member", "MEMBER_SERVICE_URL", 8001),
+    (Kind::Customer, "customer", "CUSTOMER_SERVICE_URL", 8002),
+    (Kind::Calendar, "calendar", "CALENDAR_SERVICE_URL", 8003),
+    (Kind::Notice, "notice", "NOTICE_SERVICE_URL", 8004),
+    (Kind::Honeybox, "honeybox", "HONEYBOX_SERVICE_URL", 8000),
 ];
 
 impl Services {
@@ -63,8 +64,23 @@ impl Services {
     /// # Errors
     /// The machine has no free port.
     pub fn bind() -> io::Result<Self> {
-        let bind = |(kind, name, variable)| {
-            let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::bind_each(|_| (Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Take the usual port of each on `address`: those that the defaults of `conf/edgeway.yaml` name.
+    ///
+    /// # Errors
+    /// One of them is in use, or the address is not this machine's.
+    pub fn bind_usual(address: IpAddr) -> io::Result<Self> {
+        Self::bind_each(|port| (address, port).into())
+    }
+
+    fn bind_each(place: impl Fn(u16) -> SocketAddr) -> io::Result<Self> {
+        let bind = |(kind, name, variable, port)| {
+            let place = place(port);
+            let named =
+                |error: io::Error| io::Error::new(error.kind(), format!("{name}: cannot listen on {place}: {error}"));
+            let socket = TcpListener::bind(place).map_err(named)?;
             socket.set_nonblocking(true)?;
             let url = format!("http://{}", socket.local_addr()?);
             Ok((kind, Service { name, variable, url }, socket))

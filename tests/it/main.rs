@@ -24,6 +24,7 @@ mod connections;
 mod consumers;
 mod cors;
 mod cors_browser;
+mod demo_services;
 mod early_answers;
 mod environment;
 mod environment_limits;
