@@ -7,10 +7,11 @@ use crate::{
         CONTENT_TYPE, MetricFamily, Seen, exposition,
         names::{
             BAD_ADDRESS_FILES, BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_FAILURES, CONNECTIONS, CONNECTIONS_OPEN,
-            CONNECTIONS_REFUSED, DROPPED_LINES, EXT_AUTH_REQUESTS, EXT_AUTH_WAIT, FAILED_RELOADS, GENERATION,
-            HANDSHAKE_FAILURES, IDLE_CLOSED, IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD, LIMIT_COUNTERS,
-            LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT, RELOADS, REVOCATIONS, REVOCATIONS_AGREED,
-            REVOCATIONS_WAITING, SLOW_HEADS, TOKEN_CACHE_ENTRIES, TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
+            CONNECTIONS_REFUSED, DRAINING, DROPPED_LINES, EXT_AUTH_REQUESTS, EXT_AUTH_WAIT, FAILED_RELOADS, GENERATION,
+            HANDSHAKE_FAILURES, IDLE_CLOSED, IN_PROGRESS, KEY_FETCHES, KEYS, KEYS_SEEN, LAST_RELOAD,
+            LAST_RELOAD_SUCCESSFUL, LIMIT_COUNTERS, LIMIT_DECISIONS, MALFORMED, REDIS_FAILURES, REDIS_UP, REDIS_WAIT,
+            RELOADS, REVOCATIONS, REVOCATIONS_AGREED, REVOCATIONS_WAITING, SLOW_HEADS, TOKEN_CACHE_ENTRIES,
+            TOKEN_CACHE_HITS, TOKEN_CACHE_MISSES,
         },
         process_families, unix,
     },
@@ -146,6 +147,7 @@ fn configuration(snapshot: &Snapshot) -> Vec<MetricFamily> {
         RELOADS.one(history.succeeded as f64),
         FAILED_RELOADS.one(history.failed as f64),
         LAST_RELOAD.one(unix(history.last_success)),
+        LAST_RELOAD_SUCCESSFUL.one(f64::from(history.last_succeeded)),
     ]
 }
 
@@ -202,6 +204,7 @@ fn gateway(process: &Process) -> Vec<MetricFamily> {
         BUILD_INFO.each([([env!("CARGO_PKG_VERSION"), env!("EDGEWAY_COMMIT")], 1.0)]),
         // Threads are asked one after the other: a request that moves between them may be seen on neither.
         IN_PROGRESS.one(process.in_flight.count().max(0) as f64),
+        DRAINING.one(f64::from(process.departure.is_leaving())),
         DROPPED_LINES.one(process.access_log.dropped() as f64),
     ]
 }

@@ -36,6 +36,7 @@ mod lifecycle;
 mod limits;
 mod limits_redis;
 mod metrics;
+mod observability_files;
 mod outages;
 mod own;
 mod paths;

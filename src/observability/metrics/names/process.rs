@@ -85,6 +85,20 @@ pub const LAST_RELOAD: Name = Name {
     labels: &[],
     help: "When the configuration that serves was loaded, in seconds since 1970.",
 };
+/// Whether what stands in the file serves.
+pub const LAST_RELOAD_SUCCESSFUL: Name = Name {
+    name: "edgeway_config_last_reload_successful",
+    kind: Gauge,
+    labels: &[],
+    help: "1: the last reload, or the start, was taken over. 0: it was refused, and an older configuration serves.",
+};
+/// Whether balancers are told to go elsewhere.
+pub const DRAINING: Name = Name {
+    name: "edgeway_draining",
+    kind: Gauge,
+    labels: &[],
+    help: "1: the process is about to end, and /health/ready is 503. 0: it is ready.",
+};
 /// Lines that a slow reader of stdout cost.
 pub const DROPPED_LINES: Name = Name {
     name: "edgeway_access_log_dropped_lines_total",
@@ -163,6 +177,8 @@ pub(super) const PROCESS: &[&Name] = &[
     &RELOADS,
     &FAILED_RELOADS,
     &LAST_RELOAD,
+    &LAST_RELOAD_SUCCESSFUL,
+    &DRAINING,
     &DROPPED_LINES,
     &LIMIT_DECISIONS,
     &LIMIT_COUNTERS,
