@@ -22,6 +22,7 @@ mod connections;
 mod consumers;
 mod cors;
 mod cors_browser;
+mod demo_stack;
 mod environment;
 mod environment_limits;
 mod errors;
