@@ -23,6 +23,7 @@ mod consumers;
 mod cors;
 mod cors_browser;
 mod demo_stack;
+mod documents;
 mod environment;
 mod environment_limits;
 mod errors;

@@ -8,6 +8,7 @@ mod gateway;
 mod http;
 pub mod http2;
 mod issuer;
+pub mod pages;
 mod prometheus;
 mod recorder;
 mod redis;
