@@ -38,6 +38,7 @@ mod lifecycle;
 mod limits;
 mod limits_redis;
 mod metrics;
+mod migration;
 mod observability_files;
 mod outages;
 mod own;
