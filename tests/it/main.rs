@@ -49,6 +49,7 @@ mod responses;
 mod revocation;
 mod routing;
 mod security_headers;
+mod sizing;
 mod soak;
 mod timeouts;
 mod tls;
