@@ -25,7 +25,7 @@ impl Prometheus {
         fs::copy(shipped.join("rules/edgeway.yml"), folder.path().join("rules/edgeway.yml")).unwrap();
         let mut text = fs::read_to_string(shipped.join("prometheus.yml")).unwrap();
         for (from, to) in [
-            ("scrape_interval: 15s", "scrape_interval: 200ms\n  scrape_timeout: 200ms"),
+            ("scrape_interval: 15s", "scrape_interval: 1s\n  scrape_timeout: 1s"),
             ("evaluation_interval: 15s", "evaluation_interval: 1s"),
             ("targets: [\"edgeway:9901\"]", &format!("targets: [\"{target}\"]")),
         ] {
