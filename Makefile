@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A folder of one's own may be given: CARGO_TARGET_DIR=/elsewhere make test
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup demo run test soak check lint lint-packages manifests prove-image doc deny bench bench-load bench-balancers bench-reload bench-instructions bench-instructions-stages changing release release-test clean
+.PHONY: help setup demo run test soak check lint lint-packages manifests prove-image doc deny bench bench-load bench-balancers bench-reload bench-instructions bench-instructions-stages changing release release-test dist clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-26s %s\n", $$1, $$2 }'
@@ -97,6 +97,10 @@ release: setup ## The binary for users, in target/dist: optimised by the compile
 release-test: release ## The integration tests against that binary
 	@scripts/setup.sh test
 	EDGEWAY_BINARY=$(abspath $(TARGET)/dist/edgeway) cargo test --test it
+
+# Another binary that was built from this commit may be packed: make dist BINARY=target/release/edgeway
+dist: $(if $(BINARY),setup,release) ## That binary stripped, with SBOM, archive and checksums, in target/dist
+	@scripts/dist.sh $(TARGET) $(or $(BINARY),$(TARGET)/dist/edgeway)
 
 clean: ## Remove everything that was built
 	cargo clean

@@ -309,6 +309,7 @@ fn shipped_configurations_are_valid() {
 #[test]
 fn documented_configurations_are_valid() {
     let mut pages = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
+    pages.push(root().join("docs/ko/README.md"));
     pages.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
     for path in pages.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
         let text = fs::read_to_string(&path).unwrap();

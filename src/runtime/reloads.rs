@@ -16,6 +16,8 @@ pub struct History {
     pub failed: u64,
     /// When the configuration that serves was loaded.
     pub last_success: SystemTime,
+    /// Whether the last one, or the start, was taken over: what stands in the file serves.
+    pub last_succeeded: bool,
     /// The last one that changed nothing, and why: one line per error.
     pub last_failure: Option<(SystemTime, Vec<String>)>,
 }
@@ -40,13 +42,15 @@ pub enum ReloadError {
 
 impl Reloads {
     pub(super) fn new(started: SystemTime) -> Self {
-        Self(Mutex::new(History { succeeded: 0, failed: 0, last_success: started, last_failure: None }))
+        let (last_success, last_succeeded) = (started, true);
+        Self(Mutex::new(History { succeeded: 0, failed: 0, last_success, last_succeeded, last_failure: None }))
     }
 
     /// A reload ended, at `now`.
     pub fn ended(&self, outcome: &Result<u64, ReloadError>, now: SystemTime) {
         // Held for a few stores, a few times an hour.
         let mut history = self.0.lock();
+        history.last_succeeded = outcome.is_ok();
         match outcome {
             Ok(_) => (history.succeeded, history.last_success) = (history.succeeded + 1, now),
             Err(error) => {

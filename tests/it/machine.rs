@@ -77,7 +77,7 @@ fn half_a_core_and_64_mib_are_one_worker_and_the_whole_tour() {
     };
     let gateway = Gateway::demo_below(|command| groups.hold(&command));
     gateway.tells(&["1 worker threads: the CPU limit is 0.5 (cgroup v", " with 1 worker threads, "]);
-    tour::leads_through(&gateway);
+    tour::leads_through(&gateway, "README.md");
     assert_eq!(gateway.exit_code(), None, "{}", gateway.stderr());
     drop(gateway);
 }

@@ -1,22 +1,12 @@
 //! What is counted, under which names, and whether Prometheus understands it.
 
 use super::support::{
-    Answer, Authority, Client, Gateway, Key, KeyServer, SECRET, Upstream, Wanted, bearer, closed_port, edgeway, set,
-    within_patience,
+    Answer, Authority, Client, Gateway, Key, KeyServer, Prometheus, SECRET, Upstream, Wanted, bearer, closed_port,
+    edgeway, promtool, set, within_patience,
 };
 use edgeway::observability::metrics::{Kind, names};
 use nix::sys::signal::Signal;
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    fs,
-    io::Write,
-    net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Instant,
-};
-use tempfile::TempDir;
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, time::Instant};
 
 /// A service that is never probed, so that only requests are counted.
 fn service(endpoints: &str) -> String {
@@ -125,11 +115,30 @@ fn reloads_change_no_count() {
     becomes(&gateway, &sample, 20.0);
     assert_eq!(gateway.metric("edgeway_config_generation"), Some(21.0));
     assert_eq!(gateway.metric("edgeway_config_reload_success_total"), Some(20.0));
+    assert_eq!(gateway.metric("edgeway_config_last_reload_successful"), Some(1.0));
     gateway.rewrite("routes: [{ id: broken }]\n");
     assert!(!gateway.reload());
     becomes(&gateway, "edgeway_config_reload_failure_total", 1.0);
     assert_eq!(gateway.metric("edgeway_config_generation"), Some(21.0));
     becomes(&gateway, &sample, 20.0);
+    // Until the file is mended, and not only for a moment.
+    assert_eq!(gateway.metric("edgeway_config_last_reload_successful"), Some(0.0));
+    gateway.rewrite(&format!("{}{ROUTES}", service("\"127.0.0.1:1\"")));
+    assert!(gateway.reload());
+    becomes(&gateway, "edgeway_config_last_reload_successful", 1.0);
+}
+
+#[test]
+fn a_process_that_drains_says_so() {
+    let sections = format!(
+        "server: {{ run_dir: \"${{RUN_DIR}}\", drain: {{ pause: 60s }} }}\n{}{ROUTES}",
+        service("\"127.0.0.1:1\"")
+    );
+    let gateway = Gateway::start(&sections);
+    assert_eq!((gateway.metric("edgeway_draining"), gateway.get("/health/ready", &[]).status), (Some(0.0), 200));
+    gateway.signal(Signal::SIGTERM);
+    becomes(&gateway, "edgeway_draining", 1.0);
+    assert_eq!(gateway.get("/health/ready", &[]).status, 503);
 }
 
 #[test]
@@ -264,54 +273,6 @@ fn a_scrape_of_a_thousand_routes_takes_milliseconds() {
     assert!(times[4].as_millis() < 500, "{times:?}");
 }
 
-/// Ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-/// A Prometheus that scrapes `target`, on a free port.
-fn prometheus(folder: &Path, target: SocketAddr) -> (Running, SocketAddr) {
-    let config = folder.join("prometheus.yml");
-    let text = "global: { scrape_interval: 200ms, scrape_timeout: 200ms }\n";
-    let job = format!("scrape_configs: [{{ job_name: edgeway, static_configs: [{{ targets: [\"{target}\"] }}] }}]\n");
-    fs::write(&config, format!("{text}{job}")).unwrap();
-    // Between asking for a free port and taking it, somebody else may.
-    for _ in 0..5 {
-        let address = SocketAddr::from(([127, 0, 0, 1], closed_port()));
-        let mut command = Command::new("prometheus");
-        command.arg(format!("--config.file={}", config.display()));
-        command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
-        command.arg(format!("--web.listen-address={address}")).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("prometheus is missing: run scripts/setup.sh test");
-        let mut running = Running(child);
-        let mut ended = false;
-        let ready = within_patience(|| {
-            ended = running.0.try_wait().unwrap().is_some();
-            ended || std::net::TcpStream::connect(address).is_ok()
-        });
-        if ready && !ended {
-            return (running, address);
-        }
-    }
-    panic!("prometheus does not start");
-}
-
-/// The values that a query of Prometheus has.
-fn ask(prometheus: SocketAddr, query: &str) -> Vec<String> {
-    let bytes = format!("GET /api/v1/query?query={query} HTTP/1.1\r\nHost: {prometheus}\r\nConnection: close\r\n\r\n");
-    let mut client = Client::connect(prometheus);
-    client.send(bytes.as_bytes());
-    let response = client.answer(false);
-    let value: serde_json::Value = serde_json::from_str(&response.body).unwrap_or_default();
-    let result = value["data"]["result"].as_array().cloned().unwrap_or_default();
-    result.iter().map(|one| one["value"][1].as_str().unwrap_or_default().to_owned()).collect()
-}
-
 #[test]
 fn a_real_prometheus_scrapes_it_and_promtool_has_nothing_to_say() {
     let upstream = Upstream::echo();
@@ -320,26 +281,19 @@ fn a_real_prometheus_scrapes_it_and_promtool_has_nothing_to_say() {
     assert_eq!(gateway.get("/x/1", &[]).status, 200);
     assert_eq!(gateway.get("/nowhere", &[]).status, 404);
 
-    let folder = TempDir::new().unwrap();
-    let (_running, prometheus) = prometheus(folder.path(), gateway.admin);
-    let sees = |query: &str, wanted: &str| {
-        let seen = within_patience(|| ask(prometheus, query) == [wanted]);
-        assert!(seen, "{query}: {:?}\n{}", ask(prometheus, query), gateway.metrics());
+    let prometheus = Prometheus::start(gateway.admin);
+    let sees = |query: &str, wanted: f64| {
+        let seen = within_patience(|| prometheus.ask(query) == [wanted]);
+        assert!(seen, "{query}: {:?}\n{}", prometheus.ask(query), gateway.metrics());
     };
-    sees("up", "1");
-    sees("http_requests_total%7Broute=%22all%22%7D", "1");
-    sees("sum(http_requests_total)", "3");
+    sees("up", 1.0);
+    sees(r#"http_requests_total{route="all"}"#, 1.0);
+    sees("sum(http_requests_total)", 3.0);
     // The empty label of what met no route.
-    sees("http_requests_total%7Broute=%22%22%7D", "1");
-    sees("http_request_duration_seconds_count%7Broute=%22ping%22%7D", "1");
+    sees(r#"http_requests_total{route=""}"#, 1.0);
+    sees(r#"http_request_duration_seconds_count{route="ping"}"#, 1.0);
 
-    let mut promtool = Command::new("promtool");
-    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut promtool = promtool.spawn().expect("promtool is missing: run scripts/setup.sh test");
-    promtool.stdin.take().unwrap().write_all(gateway.metrics().as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    assert_eq!(promtool(&["check", "metrics"], &gateway.metrics()), Ok(String::new()));
 }
 
 /// The first three columns of each row of docs/metrics.md that begins with a metric.

@@ -1,101 +1,27 @@
 //! The README's tour, run as it stands: every command in one shell, every output compared.
 
-use super::support::{Gateway, binary, within_patience};
-use regex::Regex;
-use std::{
-    fs,
-    io::Write,
-    net::SocketAddr,
-    path::Path,
-    process::{Command, Stdio},
-};
+use super::support::{Gateway, pages, within_patience};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
-/// What stands between the outputs of two commands.
-const MARK: &str = "@@ next @@";
-
-/// A command of the page and what it prints.
-struct Step {
-    command: String,
-    output: String,
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Blocks marked `console`: a `$ ` begins a command, what follows is its output.
-fn steps(page: &str) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    for block in page.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
-        for line in block.lines() {
-            match line.strip_prefix("$ ") {
-                Some(command) => steps.push(Step { command: command.to_owned(), output: String::new() }),
-                None => steps.last_mut().unwrap().output.push_str(&format!("{line}\n")),
-            }
-        }
-    }
-    steps
-}
-
-/// What differs from run to run: tokens, ids, dates, times and the port.
-fn without_chance(text: &str, address: SocketAddr) -> String {
-    let mut text = text.replace('\r', "").replace(&address.to_string(), "127.0.0.1:8080");
-    for (pattern, word) in [
-        (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "TOKEN"),
-        (r"req-[0-9a-f]{16}", "req-ID"),
-        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
-        (r#""\d+ms""#, "\"MS\""),
-    ] {
-        text = Regex::new(pattern).unwrap().replace_all(&text, word).into_owned();
-    }
-    text.trim_end().to_owned()
-}
-
-/// As somebody would paste them, one after the other, into one shell.
-fn pasted(steps: &[Step], address: SocketAddr) -> Vec<String> {
+/// That everything of the page is as it is written, to whoever asks this gateway.
+pub fn leads_through(gateway: &Gateway, page: &str) {
+    assert!(pages::steps(page).len() > 15, "the tour of {page} is gone");
+    // The first probes are on their way while the gateway already serves.
+    let well = |body: &str| body.matches("\"healthy\"").count() == 7;
+    assert!(within_patience(|| well(&gateway.get("/health", &[]).body)));
     let folder = tempfile::TempDir::new().unwrap();
-    std::os::unix::fs::symlink(root().join("conf"), folder.path().join("conf")).unwrap();
-    let mut shell = Command::new("sh")
-        .arg("-s")
-        .current_dir(folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut script = String::new();
-    for step in steps {
-        let command = step.command.replace("127.0.0.1:8080", &address.to_string());
-        let command = command.replace("target/debug/edgeway", binary().to_str().unwrap());
-        script.push_str(&format!("{command}\necho; echo '{MARK}'\n"));
-    }
-    shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    let output = String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap();
-    let outputs = output.split(MARK).map(|output| without_chance(output.trim_start_matches('\n'), address));
-    outputs.take(steps.len()).collect()
+    symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("conf"), folder.path().join("conf")).unwrap();
+    pages::run(page, folder.path(), gateway.address, &[]);
 }
 
 #[test]
 fn the_tour_of_the_readme_runs_as_it_is_written() {
-    leads_through(&Gateway::demo());
+    leads_through(&Gateway::demo(), "README.md");
 }
 
-/// That everything of the tour is as it is written.
-pub fn leads_through(gateway: &Gateway) {
-    let page = fs::read_to_string(root().join("README.md")).unwrap();
-    let steps = steps(&page);
-    assert!(steps.len() > 15, "the tour is gone");
-    // The first probes are on their way while the gateway already serves.
-    let well = |body: &str| body.matches("\"healthy\"").count() == 7;
-    assert!(within_patience(|| well(&gateway.get("/health", &[]).body)));
-    let outputs = pasted(&steps, gateway.address);
-    let mut wrong = Vec::new();
-    for (step, output) in steps.iter().zip(&outputs) {
-        let written = without_chance(&step.output, gateway.address);
-        if written != *output {
-            wrong.push(format!("$ {}\n--- README.md\n{written}\n--- in fact\n{output}", step.command));
-        }
-    }
-    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n\n"));
+#[test]
+fn the_tour_in_korean_runs_as_it_is_written() {
+    leads_through(&Gateway::demo(), "docs/ko/README.md");
 }
 
 #[test]

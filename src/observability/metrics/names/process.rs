@@ -85,6 +85,13 @@ pub const LAST_RELOAD: Name = Name {
     labels: &[],
     help: "When the configuration that serves was loaded, in seconds since 1970.",
 };
+/// Whether what stands in the file serves.
+pub const LAST_RELOAD_SUCCESSFUL: Name = Name {
+    name: "edgeway_config_last_reload_successful",
+    kind: Gauge,
+    labels: &[],
+    help: "1: the last reload, or the start, was taken over. 0: it was refused, and an older configuration serves.",
+};
 /// Lines that a slow reader of stdout cost.
 pub const DROPPED_LINES: Name = Name {
     name: "edgeway_access_log_dropped_lines_total",
@@ -163,6 +170,7 @@ pub(super) const PROCESS: &[&Name] = &[
     &RELOADS,
     &FAILED_RELOADS,
     &LAST_RELOAD,
+    &LAST_RELOAD_SUCCESSFUL,
     &DROPPED_LINES,
     &LIMIT_DECISIONS,
     &LIMIT_COUNTERS,
