@@ -96,9 +96,13 @@ fn a_remembered_token() {
 fn a_caller_near_a_limit() {
     let route = "routes: [{ id: r, match: { path: /r }, respond: { body: hi }, auth: public, ";
     let gateway =
-        Gateway::start(&format!("{route} limits: [{{ key: \"header:x-caller\", requests: 4, window: 1h }}] }}]\n"));
+        Gateway::start(&format!("{route} limits: [{{ key: \"header:x-caller\", requests: 2, window: 1h }}] }}]\n"));
     let mut client = gateway.client();
-    let mut call = |caller: usize| assert_eq!(client.get("/r", &[&format!("X-Caller: caller-{caller}")]).status, 200);
+    // A sketch may count too much, so a few are refused.
+    let mut call = |caller: usize| {
+        let status = client.get("/r", &[&format!("X-Caller: caller-{caller}")]).status;
+        assert!([200, 429].contains(&status), "{status}");
+    };
     (0..100).for_each(|caller| (0..2).for_each(|_| call(caller)));
     let cost = each(&gateway, COUNTERS, || {
         (100..100 + COUNTERS).for_each(|caller| (0..2).for_each(|_| call(caller)));
