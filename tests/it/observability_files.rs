@@ -167,11 +167,11 @@ fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
     let cases = yaml("rules/edgeway_test.yml");
     let mut fired = BTreeSet::new();
     let mut silent = 0;
+    let name = Regex::new(r#"alertname="(\w+)""#).unwrap();
     for case in cases["tests"].as_array().unwrap() {
         for check in case["promql_expr_test"].as_array().into_iter().flatten() {
             let samples = check["exp_samples"].as_array().unwrap();
             silent += usize::from(samples.is_empty());
-            let name = Regex::new(r#"alertname="(\w+)""#).unwrap();
             fired.extend(samples.iter().map(|sample| name.captures(text(sample, "labels")).unwrap()[1].to_owned()));
         }
     }
