@@ -1,7 +1,7 @@
 //! Who may ask for what. Decided before anything is looked at.
 
 use super::{Admin, answer::problem, listener::Peer};
-use crate::types::Secret;
+use crate::types::{Secret, Standing};
 use axum::{
     extract::{ConnectInfo, Request, State},
     middleware::Next,
@@ -50,9 +50,9 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let snapshot = admin.live.pin();
-    let (config, superseded) = (snapshot.config.clone(), snapshot.process.departure.is_superseded());
-    drop(snapshot);
+    let config = admin.live.pin().config.clone();
+    // From the moment in which another process is told what this one knows.
+    let superseded = admin.standing.as_ref().is_some_and(|standing| *standing.borrow() != Standing::Gateway);
     let rules = Rules { local: admin.local, token: config.admin.token.as_ref() };
     let mut response = match rules.check(request.method(), request.uri().path(), request.headers()) {
         Ok(_) if superseded && !reads(request.method()) => Refusal::Superseded.into_response(),

@@ -1,7 +1,9 @@
 //! Connections to the operator's listener: few, and none that is silent for long.
 
+use crate::types::Standing;
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -25,9 +27,11 @@ const SILENCE: Duration = Duration::from_secs(75);
 
 /// Accepts while there is room.
 pub(super) struct Listener {
-    socket: TcpListener,
+    /// Let go of when operators will never come here again.
+    socket: Option<TcpListener>,
+    address: SocketAddr,
     room: Arc<Semaphore>,
-    is_gateway: watch::Receiver<bool>,
+    standing: watch::Receiver<Standing>,
 }
 
 /// A connection and its place among the others.
@@ -42,8 +46,19 @@ pub(super) struct Connection {
 pub(super) struct Peer(pub(super) SocketAddr);
 
 impl Listener {
-    pub(super) fn new(socket: TcpListener, is_gateway: watch::Receiver<bool>) -> Self {
-        Self { socket, room: Arc::new(Semaphore::new(MOST)), is_gateway }
+    pub(super) fn new(socket: TcpListener, standing: watch::Receiver<Standing>) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        Ok(Self { socket: Some(socket), address, room: Arc::new(Semaphore::new(MOST)), standing })
+    }
+
+    /// The socket, while operators may come. Not before, and never again once they will not.
+    async fn open(&mut self) -> Option<&TcpListener> {
+        // Whoever tells is there as long as the process.
+        let standing = *self.standing.wait_for(|standing| *standing != Standing::Waiting).await.ok()?;
+        if standing == Standing::Over {
+            self.socket = None;
+        }
+        self.socket.as_ref()
     }
 }
 
@@ -55,11 +70,12 @@ impl axum::serve::Listener for Listener {
         loop {
             // Never closed, so there is always an answer.
             let Ok(place) = self.room.clone().acquire_owned().await else { continue };
-            // Whoever tells is there as long as the process.
-            _ = self.is_gateway.wait_for(|is_gateway| *is_gateway).await;
+            let mut standing = self.standing.clone();
+            standing.mark_unchanged();
+            let Some(socket) = self.open().await else { return pending().await };
             let accepted = tokio::select! {
-                accepted = self.socket.accept() => accepted,
-                _ = self.is_gateway.changed() => continue,
+                accepted = socket.accept() => accepted,
+                _ = standing.changed() => continue,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -76,7 +92,7 @@ impl axum::serve::Listener for Listener {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        Ok(self.address)
     }
 }
 

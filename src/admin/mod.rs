@@ -24,6 +24,7 @@ pub use config::AdminConfig;
 use crate::{
     observability::Logger,
     runtime::{Live, ReloadAsked},
+    types::Standing,
 };
 use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state, routing};
 use listener::{Listener, Peer};
@@ -44,25 +45,27 @@ pub struct Admin {
     reload: Sender<ReloadAsked>,
     /// Only this machine can connect.
     local: bool,
+    standing: Option<watch::Receiver<Standing>>,
 }
 
 impl Admin {
     /// Look at `live`; change the level of `logger`; ask `reload` for new configurations.
     pub fn new(live: Live, logger: Logger, reload: Sender<ReloadAsked>) -> Self {
-        Self { live, logger, reload, local: true }
+        Self { live, logger, reload, local: true, standing: None }
     }
 
     /// Answer on `socket` from a thread of its own until the process ends; new connections only while this process
-    /// `is_gateway`, because another one may listen there too.
+    /// is the gateway by its `standing`, because another one may listen there too.
     ///
     /// # Errors
     /// The machine has no thread or no descriptor left.
-    pub fn serve(mut self, socket: TcpListener, is_gateway: watch::Receiver<bool>) -> io::Result<()> {
+    pub fn serve(mut self, socket: TcpListener, standing: watch::Receiver<Standing>) -> io::Result<()> {
+        self.standing = Some(standing.clone());
         self.local = socket.local_addr()?.ip().is_loopback();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _inside = runtime.enter();
-            Listener::new(tokio::net::TcpListener::from_std(socket)?, is_gateway)
+            Listener::new(tokio::net::TcpListener::from_std(socket)?, standing)?
         };
         let service = self.router().into_make_service_with_connect_info::<Peer>();
         let serve = move || {

@@ -212,6 +212,11 @@ impl Revocations {
         self.lists.read().entries(&HashSet::new(), unix_millis())
     }
 
+    /// Another number with every addition.
+    pub fn version(&self) -> u64 {
+        self.version.load(Acquire)
+    }
+
     /// What the process before this one knew; `most` as in [`RevocationConfig`].
     pub fn take_over(&self, entries: Vec<Entry>, most: usize) {
         self.most.store(most, Relaxed);

@@ -64,9 +64,9 @@ fn text(said: &Said) -> &str {
     }
 }
 
-/// The running process may work in another folder.
+/// The running process may work in another folder. Links stay links: what they point to may be another file tomorrow.
 fn absolute(path: &Path) -> io::Result<PathBuf> {
-    path.canonicalize().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    std::path::absolute(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 fn socket(arguments: &Arguments) -> Result<PathBuf, StartError> {
@@ -76,9 +76,10 @@ fn socket(arguments: &Arguments) -> Result<PathBuf, StartError> {
     };
     let places = server::upgrade_sockets(&run_dir);
     let found = places.iter().find(|place| place.exists()).cloned().ok_or_else(|| {
-        let [first, own] = places.map(|place| place.display().to_string());
+        let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+        let places = places.join(" nor at ");
         io::Error::other(format!(
-            "no gateway is there to be asked, neither at {first} nor at {own}; is it running, and server.run_dir its own? \
+            "no gateway is there to be asked at {places}; is it running, and server.run_dir its own? \
              --run-dir names another"
         ))
     });

@@ -66,6 +66,7 @@ impl Drain {
             // SIGTERM may come while a process that has handed over takes its time.
             let until = match departure.is_leaving() {
                 true => *leaving.get_or_insert_with(Instant::now) + self.deadline,
+                false if departure.has_given_up() => began + self.deadline,
                 false => began + self.streams.max(self.deadline),
             };
             let busy = departure.accepting() > 0 || self.process.in_flight.count() > 0;

@@ -113,7 +113,7 @@ pub fn run(
     server.add_service(background_service("reload", reload));
     server.add_service(background_service("drain", Drain::new(&process, &opened.run_dir, &loaded.config.server)));
     let operated = opened.admin.as_ref().map(TcpListener::local_addr).transpose()?;
-    opened.admin.map(|socket| admin.serve(socket, handoff.is_gateway())).transpose()?;
+    opened.admin.map(|socket| admin.serve(socket, handoff.standing())).transpose()?;
     opened.control.map(|socket| serve_upgrades(socket, handoff.clone())).transpose()?;
     match predecessor.filter(|_| opened.former.is_some()) {
         Some(predecessor) => {
@@ -156,7 +156,7 @@ fn front(server: &Server, config: &Config, live: &Live) -> Front<HttpProxy<Gatew
 }
 
 /// Where a gateway with this `server.run_dir` may be asked to hand over.
-pub fn upgrade_sockets(run_dir: &str) -> [PathBuf; 2] {
+pub fn upgrade_sockets(run_dir: &str) -> Vec<PathBuf> {
     run_dir::sockets(run_dir)
 }
 

@@ -33,8 +33,10 @@ impl Opened {
         let sockets = Sockets::open(&config.listeners, &mut passed, &mut kept)?;
         let mut operators = || open(Role::Admin, &config.admin.address, &mut passed, &mut kept);
         let admin = config.admin.enabled.then(&mut operators).transpose()?;
-        let run_dir = Arc::new(RunDir::open(&config.server.run_dir));
+        let run_dir = RunDir::open(&config.server.run_dir);
         let control = control(&run_dir, &mut passed, &mut kept)?;
+        // The pid file and the socket there may be another gateway's.
+        let run_dir = Arc::new(if control.is_some() { run_dir } else { RunDir::none() });
         Ok(Self { sockets, admin, control, run_dir, kept, former: passed.former })
     }
 }

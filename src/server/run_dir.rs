@@ -34,6 +34,11 @@ impl RunDir {
         }
     }
 
+    /// Go without.
+    pub(super) fn none() -> Self {
+        Self { folder: None }
+    }
+
     /// This process is the gateway: write its number into the pid file.
     pub(super) fn claim(&self) {
         if let Some(folder) = &self.folder
@@ -61,9 +66,11 @@ impl RunDir {
     }
 }
 
-/// Where a gateway of this `run_dir` may be asked: the folder that is wanted, then the user's own.
-pub(super) fn sockets(wanted: &str) -> [PathBuf; 2] {
-    [Path::new(wanted).join(SOCKET), own_place().join(SOCKET)]
+/// Where a gateway of this `run_dir` may be asked: the folder that is wanted, then the user's own, if it is: in the temp
+/// folder others might have put one of this name there.
+pub(super) fn sockets(wanted: &str) -> Vec<PathBuf> {
+    let own = Some(own_place()).filter(|own| is_own(own).is_ok());
+    [Some(PathBuf::from(wanted)), own].into_iter().flatten().map(|folder| folder.join(SOCKET)).collect()
 }
 
 fn own_place() -> PathBuf {
@@ -94,6 +101,10 @@ fn write_pid(folder: &Path) -> io::Result<PathBuf> {
 /// A folder that nobody else can write to: in the temp folder others might have put one of this name there.
 fn own_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    is_own(folder)
+}
+
+fn is_own(folder: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(folder)?;
     let strangers = found.mode() & 0o022 != 0 || found.uid() != nix::unistd::geteuid().as_raw();
     match found.is_dir() && !strangers {

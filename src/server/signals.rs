@@ -106,7 +106,7 @@ impl ShutdownSignalWatch for Signals {
                     self.handoff.begin(Ask::default(), unbounded_channel().0);
                 }
                 Some(Asked::Leave) => {
-                    self.handoff.close();
+                    self.handoff.let_go();
                     self.stay_stoppable(asked);
                     return ShutdownSignal::GracefulTerminate;
                 }
@@ -121,6 +121,7 @@ impl Signals {
     async fn leave(&self, mut asked: Receiver<Asked>) -> ShutdownSignal {
         self.handoff.supervisor.stopping();
         self.process.departure.leave();
+        self.handoff.say_goodbye();
         self.handoff.abort().await;
         log::info!("SIGTERM: leaving; for {:?} answers close their connections, then the listeners close", self.pause);
         let stopped = async { while asked.recv().await.is_some_and(|asked| asked != Asked::Stop) {} };
@@ -156,6 +157,7 @@ impl Signals {
 /// Not through pingora: where callers keep coming, its accept loop spins in a runtime that is shutting down, logs a
 /// line each time round and never ends (0.9.1, seen). Blocks its thread, which has nothing else to do any more.
 fn stop(handoff: &Handoff) -> ! {
+    handoff.say_goodbye();
     handoff.stop();
     let (process, run_dir) = (&handoff.process, &handoff.run_dir);
     let until = Instant::now() + ANSWERED;

@@ -45,6 +45,11 @@ impl Supervisor {
         Self { socket, departure, is_silent: AtomicBool::new(!speaks) }
     }
 
+    /// Whether somebody wants to be told.
+    pub(super) fn is_there() -> bool {
+        env::var_os(VARIABLE).is_some_and(|name| !name.is_empty())
+    }
+
     /// This is the main process now.
     pub(super) fn speak(&self) {
         if self.is_silent.swap(false, Relaxed) {

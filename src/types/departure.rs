@@ -1,7 +1,18 @@
 //! How a process leaves.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
 use tokio::sync::watch;
+
+/// Whether operators talk to this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Not yet, or not any more: another process answers them, on the same sockets.
+    Waiting,
+    /// To this one.
+    Gateway,
+    /// Never again: it lets go of those sockets.
+    Over,
+}
 
 const SERVING: u8 = 0;
 const SUPERSEDED: u8 = 1;
@@ -21,6 +32,7 @@ pub struct Departure {
     stage: AtomicU8,
     polite: watch::Sender<bool>,
     ended: watch::Sender<bool>,
+    given_up: AtomicBool,
     /// Listeners whose accept loop has not ended.
     accepting: AtomicUsize,
 }
@@ -31,6 +43,7 @@ impl Default for Departure {
             stage: AtomicU8::new(SERVING),
             polite: watch::Sender::new(false),
             ended: watch::Sender::new(false),
+            given_up: AtomicBool::new(false),
             accepting: AtomicUsize::new(0),
         }
     }
@@ -45,8 +58,20 @@ impl Departure {
     /// The other process is gone: this one is the gateway again. Not once it is leaving.
     pub fn take_back(&self) {
         if self.stage.compare_exchange(SUPERSEDED, SERVING, Relaxed, Relaxed).is_ok() {
-            self.polite.send_replace(false);
+            // Asked again under the lock of the watch: it may be told to leave in this very moment.
+            self.polite.send_modify(|polite| *polite = self.is_polite());
         }
+    }
+
+    /// This process was to take over and does not: as [`Departure::hand_over`], but it ends when its requests may.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Relaxed);
+        self.hand_over();
+    }
+
+    /// Whether [`Departure::give_up`] was called.
+    pub fn has_given_up(&self) -> bool {
+        self.given_up.load(Relaxed)
     }
 
     /// The end has begun: `/health/ready` says 503 from now on.

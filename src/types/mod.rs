@@ -25,7 +25,7 @@ pub use breaker::Breaker;
 pub use client_certificate::ClientCertificate;
 pub use clock::{Clock, Moment, unix_seconds};
 pub use count::{Count, Tally};
-pub use departure::Departure;
+pub use departure::{Departure, Standing};
 pub use duration::Span;
 pub use list::List;
 pub use mode::Mode;

@@ -75,9 +75,19 @@ fn a_route() {
     for number in 0..ROUTES {
         writeln!(text, "  - {{ id: route-{number}, match: {{ path: /api/{number}/* }}, service: s }}").unwrap();
     }
-    let one = Gateway::start(&few).resident();
-    let many = Gateway::start(&text).resident();
-    holds("a route", many.saturating_sub(one) as f64 / ROUTES as f64);
+    let settled = |text: &str| {
+        let gateway = Gateway::start(text);
+        // What reading the file took is given back a moment later: the least of some looks.
+        let mut least = usize::MAX;
+        for _ in 0..50 {
+            assert_eq!(gateway.get("/nothing", &[]).status, 404);
+            least = least.min(gateway.resident());
+        }
+        least
+    };
+    let (one, many) = (settled(&few), settled(&text));
+    // Less the allocator gives back than a release does; the page has a release.
+    holds_when_optimised("a route", many.saturating_sub(one) as f64 / ROUTES as f64);
 }
 
 #[test]

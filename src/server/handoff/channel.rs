@@ -97,7 +97,8 @@ impl Channel {
                 Err(Errno::AGAIN) => return Ok(Heard::Silence),
                 Err(Errno::INTR) if Instant::now() < until => (),
                 Err(Errno::INTR) => return Ok(Heard::Silence),
-                Err(Errno::CONNRESET) => return Ok(Heard::Gone),
+                // The other process died with something unread. What it had said before comes next, then the end.
+                Err(Errno::CONNRESET) => (),
                 Err(error) => return Err(error.into()),
             }
         };
@@ -111,10 +112,13 @@ impl Channel {
             RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
             _ => None,
         });
-        let message = serde_json::from_slice(bytes.get(..received.bytes).unwrap_or_default());
-        let message =
-            message.map_err(|error| io::Error::other(format!("the other process is not understood: {error}")))?;
-        Ok(Heard::Message(message, descriptor))
+        match serde_json::from_slice(bytes.get(..received.bytes).unwrap_or_default()) {
+            Ok(message) => Ok(Heard::Message(message, descriptor)),
+            Err(error) => {
+                log::debug!("a message of the other process means nothing here: {error}");
+                Ok(Heard::Silence)
+            }
+        }
     }
 }
 
@@ -156,11 +160,21 @@ mod tests {
         assert!(matches!(new.hear(Duration::from_millis(5)).unwrap(), Heard::Silence));
         let mut none = SendAncillaryBuffer::new(&mut []);
         sendmsg(&old.0, &[IoSlice::new(b"{}")], &mut none, SendFlags::empty()).unwrap();
-        assert!(new.hear(Duration::from_secs(5)).is_err());
+        assert!(matches!(new.hear(Duration::from_secs(5)).unwrap(), Heard::Silence));
         old.tell(&Message::Ready).unwrap();
         drop(old);
         assert!(matches!(new.hear(Duration::from_secs(5)).unwrap(), Heard::Message(Message::Ready, None)));
         assert!(matches!(new.hear(Duration::from_secs(5)).unwrap(), Heard::Gone));
         assert!(new.tell(&Message::Ready).is_err());
+    }
+
+    #[test]
+    fn the_last_words_of_a_process_that_has_not_listened_are_heard() {
+        let (old, new) = pair();
+        new.tell(&Message::Ready).unwrap();
+        old.tell(&Message::Take).unwrap();
+        drop(old);
+        assert!(matches!(new.hear(Duration::from_secs(5)).unwrap(), Heard::Message(Message::Take, None)));
+        assert!(matches!(new.hear(Duration::from_secs(5)).unwrap(), Heard::Gone));
     }
 }

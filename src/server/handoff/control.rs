@@ -4,6 +4,7 @@
 //! user alone; besides, whoever connects must be that user or root.
 
 use super::{Handoff, Passed, Role, Told};
+use crate::types::Standing;
 use serde::{Deserialize, Serialize};
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -58,12 +59,17 @@ pub(in crate::server) fn listen(path: &Path, passed: &mut Passed) -> Option<Unix
     if let Some(socket) = passed.take(Role::Control, &path.to_string_lossy()) {
         return Some(socket.into());
     }
-    if UnixStream::connect(path).is_ok() {
-        let path = path.display();
-        log::warn!("{path}: another gateway answers there; give each a run_dir of its own, or none can be upgraded");
-        return None;
+    match UnixStream::connect(path) {
+        // Left behind by a process that is gone.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => _ = std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+        answered => {
+            let why = answered.err().map_or("another gateway answers there".to_owned(), |error| error.to_string());
+            let path = path.display();
+            log::warn!("{path}: {why}; this one has no pid file, and cannot be upgraded: give it a run_dir of its own");
+            return None;
+        }
     }
-    _ = std::fs::remove_file(path);
     let bound = UnixListener::bind(path).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
     bound.inspect_err(|error| log::warn!("{}: {error}; `edgeway upgrade` cannot ask", path.display())).ok()
 }
@@ -73,20 +79,25 @@ pub(in crate::server) fn listen(path: &Path, passed: &mut Passed) -> Option<Unix
 /// # Errors
 /// The machine has no thread or no descriptor left.
 pub(in crate::server) fn serve(socket: UnixListener, handoff: Arc<Handoff>) -> io::Result<()> {
-    let mut is_gateway = handoff.is_gateway();
+    let mut standing = handoff.standing();
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let socket = {
         let _inside = runtime.enter();
         tokio::net::UnixListener::from_std(socket)?
     };
     let work = async move {
-        while is_gateway.wait_for(|is_gateway| *is_gateway).await.is_ok() {
+        // Another process that is the gateway answers on the same socket.
+        while standing
+            .wait_for(|standing| *standing != Standing::Waiting)
+            .await
+            .is_ok_and(|at| *at == Standing::Gateway)
+        {
             tokio::select! {
                 accepted = socket.accept() => match accepted {
                     Ok((stream, _)) => drop(tokio::spawn(answer(stream, handoff.clone()))),
                     Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
                 },
-                _ = is_gateway.changed() => (),
+                _ = standing.changed() => (),
             }
         }
     };

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     runtime::{Former, HandoffResult, Process},
     server::{signals::Asked, sockets::Sockets},
-    types::ListenAddress,
+    types::{ListenAddress, Standing},
 };
 use rustix::net::getsockname;
 use std::{
@@ -74,8 +74,12 @@ impl Predecessor {
 
     /// Why there will be no new process.
     pub fn failed(&self, reason: &str) {
-        // Whoever waits is gone, or reads it.
-        _ = self.0.tell(&Message::Failed { reason: reason.to_owned() });
+        self.tell(&Message::Failed { reason: reason.to_owned() });
+    }
+
+    /// Whoever was to hear it is gone, or hears it.
+    pub(super) fn tell(&self, message: &Message) {
+        _ = self.0.tell(message);
     }
 
     /// Ask for the sockets, and for what is revoked. If the old process is gone, there may be less than all of it.
@@ -123,11 +127,13 @@ impl Successor {
     /// # Errors
     /// There is no thread left.
     pub(in crate::server) fn follow(self, sockets: Sockets) -> io::Result<()> {
+        *self.handoff.former.lock() = Some(self.predecessor.clone());
         let work = move || {
             while !sockets.accept() {
                 thread::sleep(Duration::from_millis(1));
             }
-            _ = self.predecessor.0.tell(&Message::Ready);
+            self.predecessor.tell(&Message::Ready);
+            self.predecessor.tell(&Message::Report(numbers(&self.handoff.process)));
             if self.until_taken() {
                 self.until_gone();
             }
@@ -135,7 +141,7 @@ impl Successor {
         thread::Builder::new().name("handoff".to_owned()).spawn(work).map(drop)
     }
 
-    /// Both serve. `false`: this process is not the gateway, or the old one is gone already.
+    /// Both serve. `false`: this process is not to be the gateway.
     fn until_taken(&self) -> bool {
         let mut reported = Instant::now();
         loop {
@@ -143,7 +149,8 @@ impl Successor {
             match self.predecessor.0.hear(left) {
                 Ok(Heard::Message(Message::Take, _)) => {
                     self.take("takes over");
-                    return self.predecessor.0.tell(&Message::Taken).is_ok();
+                    self.predecessor.tell(&Message::Taken);
+                    return true;
                 }
                 Ok(Heard::Message(Message::Revoked { entries }, _)) => {
                     let most = self.handoff.live.pin().config.auth.revocation.most;
@@ -151,23 +158,28 @@ impl Successor {
                 }
                 Ok(Heard::Message(Message::Reload, _)) => self.reload.notify_one(),
                 Ok(Heard::Message(Message::Abort { reason }, _)) => {
-                    log::error!("the old process stays: {reason}; finishing what is here, and leaving");
-                    _ = self.handoff.signals.blocking_send(Asked::Leave);
+                    self.give_up(&reason);
                     return false;
                 }
                 Ok(Heard::Message(..) | Heard::Silence) => (),
-                Ok(Heard::Gone) | Err(_) => {
-                    self.handoff.process.handoffs.follow(None);
+                Ok(Heard::Gone) => {
                     self.take("is the gateway, because the old process is gone");
-                    self.handoff.supervisor.speak();
-                    return false;
+                    return true;
                 }
+                Err(error) => unheard(&error),
             }
             if reported.elapsed() >= SECOND {
                 reported = Instant::now();
-                _ = self.predecessor.0.tell(&Message::Report(numbers(&self.handoff.process)));
+                self.predecessor.tell(&Message::Report(numbers(&self.handoff.process)));
             }
         }
+    }
+
+    /// The old process stays: this one finishes what it has, and leaves.
+    fn give_up(&self, reason: &str) {
+        log::error!("the old process stays: {reason}; finishing what is here, and leaving");
+        self.handoff.process.departure.give_up();
+        _ = self.handoff.signals.blocking_send(Asked::Leave);
     }
 
     fn take(&self, how: &str) {
@@ -178,18 +190,38 @@ impl Successor {
 
     /// The old process finishes what it has.
     fn until_gone(&self) {
+        let revocations = &self.handoff.process.revocations;
+        let mut told = revocations.version();
         loop {
+            if revocations.version() != told {
+                // It still serves some.
+                told = revocations.version();
+                self.predecessor.tell(&Message::Revoked { entries: revocations.export() });
+            }
             match self.predecessor.0.hear(SECOND) {
+                // It did not hear that this process has taken over.
+                Ok(Heard::Message(Message::Abort { reason }, _)) => {
+                    self.handoff.standing.send_replace(Standing::Waiting);
+                    return self.give_up(&reason);
+                }
                 Ok(Heard::Message(Message::Lingering { connections, in_flight }, _)) => {
                     // The old process has told the supervisor by now who is the main one.
                     self.handoff.supervisor.speak();
                     self.handoff.process.handoffs.still(connections, in_flight);
                 }
                 Ok(Heard::Message(..) | Heard::Silence) => (),
-                Ok(Heard::Gone) | Err(_) => break,
+                Ok(Heard::Gone) => break,
+                Err(error) => unheard(&error),
             }
         }
+        self.handoff.supervisor.speak();
         self.handoff.process.handoffs.follow(None);
         log::info!("the old process has left");
     }
+}
+
+/// Only its end is its end.
+fn unheard(error: &io::Error) {
+    log::warn!("the old process cannot be heard: {error}");
+    thread::sleep(SECOND);
 }

@@ -19,6 +19,9 @@ use std::{
 /// How long a binary may take to say what it is, and what it thinks of the configuration.
 const CHECK: Duration = Duration::from_secs(20);
 
+/// What runs as the first process of a container and waits for one other.
+const INITS: [&str; 4] = ["tini", "docker-init", "dumb-init", "catatonit"];
+
 /// How long what is started may take to end, after the channel has.
 const LAUNCHER: Duration = Duration::from_millis(500);
 
@@ -28,6 +31,23 @@ pub(super) struct Started {
     launcher: Child,
     /// Known once it has told.
     pub(super) pid: Option<u32>,
+}
+
+/// What this process was started from. A link stays a link: it may point to a newer one tomorrow.
+pub(super) fn own_binary() -> io::Result<PathBuf> {
+    let named = std::env::args_os().next().map(PathBuf::from);
+    match named.filter(|named| named.is_absolute() && named.exists()) {
+        Some(named) => Ok(named),
+        None => std::env::current_exe(),
+    }
+}
+
+/// Whether this is the first process of a container, or what its init waits for: the kernel ends the rest with it.
+pub(super) fn ends_with_its_container() -> bool {
+    let parent = nix::unistd::getppid().as_raw();
+    let init = || std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    let waits = || INITS.contains(&init().trim());
+    std::process::id() == 1 || parent == 0 || (parent == 1 && !Supervisor::is_there() && waits())
 }
 
 /// The arguments that name the configuration.
@@ -105,11 +125,19 @@ impl Started {
     }
 
     /// Whatever is left of it ends now.
+    ///
+    /// Only while it holds its end of the channel, or somebody else may have its number by now.
     pub(super) fn kill(&mut self) {
         _ = killpg(group(&self.launcher), Signal::SIGKILL);
         if let Some(pid) = self.pid.and_then(|pid| i32::try_from(pid).ok()) {
             _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
+        self.reap();
+    }
+
+    /// What has started it ends, if it has not.
+    pub(super) fn reap(&mut self) {
+        _ = self.launcher.kill();
         _ = self.launcher.wait();
     }
 }
@@ -124,7 +152,7 @@ fn group(child: &Child) -> Pid {
 /// # Errors
 /// It cannot be started.
 pub fn relaunch(config: Option<&PathBuf>) -> io::Result<()> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(own_binary()?);
     command.args(["take-over", "--detached"]);
     if let Some(path) = config {
         command.arg("--config").arg(path);

@@ -1,8 +1,8 @@
 use crate::auth::RevocationEntry;
 use serde::{Deserialize, Serialize};
 
-/// Of what the two processes say to each other. Another one is refused before any socket is passed. Keys that are new to
-/// a reader mean nothing to it, so that only what the other side must understand makes a new version.
+/// Of what the two processes say to each other. Another one is refused. Keys and messages that are new to a reader mean
+/// nothing to it, so that only what the other side must understand makes a new version.
 pub(super) const VERSION: u32 = 1;
 
 /// What the old and the new process tell each other, in the order of a handoff that goes well.
@@ -31,6 +31,10 @@ pub(super) enum Message {
     Taken,
     /// Old, every second from then on: what I still have.
     Lingering { connections: u64, in_flight: u64 },
+    /// New: a third process takes over from me now, so do not come back.
+    Settled,
+    /// New, which is the gateway: I am asked to end, so do not come back; end, too.
+    Goodbye,
     /// Old: I stop accepting, and leave as soon as I am done.
     Leaving,
     /// New: I cannot.

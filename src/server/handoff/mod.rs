@@ -38,8 +38,9 @@ use super::{Source, open::Opened, run_dir::RunDir, signals::Asked, sockets::Kept
 use crate::{
     config::{Config, HandoffConfig},
     runtime::{Live, Process},
+    types::{Span, Standing},
 };
-use message::Numbers;
+use message::{Message, Numbers};
 use parking_lot::Mutex;
 use std::{
     io,
@@ -85,8 +86,9 @@ pub(super) struct Handoff {
     binary: PathBuf,
     /// Ends the process once nobody needs it any more.
     signals: mpsc::Sender<Asked>,
-    /// Whether this process is the gateway, whom operators talk to.
-    pub(super) is_gateway: Sender<bool>,
+    standing: Sender<Standing>,
+    /// The process before this one, as long as this one lives: it must know when there is no way back.
+    former: Mutex<Option<Predecessor>>,
     /// To be passed on. Empty once this process accepts no more.
     sockets: Mutex<Kept>,
     pub(super) run_dir: Arc<RunDir>,
@@ -127,9 +129,10 @@ impl Handoff {
             supervisor,
             live: live.clone(),
             source: source.clone(),
-            binary: std::env::current_exe()?,
+            binary: launch::own_binary()?,
             signals,
-            is_gateway: Sender::new(is_gateway),
+            standing: Sender::new(if is_gateway { Standing::Gateway } else { Standing::Waiting }),
+            former: Mutex::default(),
             sockets: Mutex::new(take(&mut opened.kept)),
             run_dir: opened.run_dir.clone(),
             state: State::default(),
@@ -143,30 +146,28 @@ impl Handoff {
             _ = told.send(Told::Failed(reason.to_owned()));
             return;
         }
-        let handoff = self.clone();
-        let work = move || {
-            outgoing::hand_over(&handoff, &ask, &told);
-            handoff.state.under_way.store(false, Relaxed);
-        };
+        let under_way = UnderWay(self.clone());
+        let work = move || outgoing::hand_over(&under_way.0, &ask, &told);
         if let Err(error) = thread::Builder::new().name("handoff".to_owned()).spawn(work) {
             log::error!("no thread for a handoff: {error}");
-            self.state.under_way.store(false, Relaxed);
         }
     }
 
     fn may_begin(&self) -> Result<(), &'static str> {
-        if std::process::id() == 1 {
-            return Err("this is the first process of its container, which ends with it: replace the container");
+        if launch::ends_with_its_container() {
+            return Err("the container ends with this process: replace the container");
         }
         if matches!(self.source, Source::Fixed(_)) {
             return Err("the demo cannot be upgraded; end it and start it again");
         }
-        if self.process.departure.is_polite() || !*self.is_gateway.borrow() {
+        if self.process.departure.is_polite() || *self.standing.borrow() != Standing::Gateway {
             return Err("this process is about to leave, or not the gateway yet");
         }
         if self.state.under_way.swap(true, Relaxed) {
             return Err("one is under way already");
         }
+        self.state.settled.store(false, Relaxed);
+        self.state.reloaded.store(false, Relaxed);
         Ok(())
     }
 
@@ -204,6 +205,28 @@ impl Handoff {
         self.sockets.lock().clear();
     }
 
+    /// The same, where another process is the gateway: operators cannot connect, either.
+    pub(super) fn let_go(&self) {
+        self.close();
+        self.standing.send_replace(Standing::Over);
+    }
+
+    /// The process before this one hears what only this one knows.
+    fn tell_former(&self, message: &Message) {
+        if let Some(former) = &*self.former.lock() {
+            former.tell(message);
+        }
+    }
+
+    /// This process ends because somebody wants that: the one before it must not come back, or must stay.
+    pub(super) fn say_goodbye(&self) {
+        match *self.standing.borrow() {
+            Standing::Gateway => self.tell_former(&Message::Goodbye),
+            Standing::Waiting => self.tell_former(&Message::Failed { reason: "it is asked to leave".to_owned() }),
+            Standing::Over => (),
+        }
+    }
+
     /// There is no other process: this one is the gateway from now on.
     pub(super) fn begin_alone(&self) {
         self.become_gateway();
@@ -214,16 +237,25 @@ impl Handoff {
     /// Operators and pid file are this process's.
     fn become_gateway(&self) {
         self.run_dir.claim();
-        self.is_gateway.send_replace(true);
+        self.standing.send_replace(Standing::Gateway);
     }
 
     /// Hears whether this process is the gateway.
-    pub(super) fn is_gateway(&self) -> watch::Receiver<bool> {
-        self.is_gateway.subscribe()
+    pub(super) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
     }
 
     fn numbers(&self) -> Numbers {
         numbers(&self.process)
+    }
+}
+
+/// A handoff can begin again when this one is over, however it ends.
+struct UnderWay(Arc<Handoff>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.state.under_way.store(false, Relaxed);
     }
 }
 
@@ -236,5 +268,5 @@ fn numbers(process: &Process) -> Numbers {
 fn linger(config: &Config) -> Duration {
     let HandoffConfig { linger, .. } = config.server.handoff;
     let idle = config.listeners.iter().map(|listener| listener.keepalive_timeout.get()).max().unwrap_or_default();
-    linger.map_or(idle + LINGER_MARGIN, crate::types::Span::get)
+    linger.map_or(idle + LINGER_MARGIN, Span::get)
 }

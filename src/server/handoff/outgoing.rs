@@ -8,12 +8,15 @@ use super::{
     message::{Message, Numbers, VERSION},
     watched,
 };
-use crate::{auth::RevocationEntry, config::HandoffConfig, runtime::HandoffResult, server::signals::Asked};
+use crate::{
+    auth::RevocationEntry, config::HandoffConfig, runtime::HandoffResult, server::signals::Asked, types::Standing,
+};
 use std::{
     fmt,
     path::Path,
     process,
     sync::atomic::Ordering::Relaxed,
+    thread,
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc::UnboundedSender;
@@ -33,7 +36,6 @@ const REVOCATIONS: usize = 100;
 
 /// The whole of it, from the check to the end of this process. Returns where this process stays.
 pub(super) fn hand_over(handoff: &Handoff, ask: &Ask, told: &UnboundedSender<Told>) {
-    handoff.state.reloaded.store(false, Relaxed);
     let mut outgoing = match Outgoing::start(handoff, ask, told) {
         Ok(outgoing) => outgoing,
         Err(reason) => return failed(handoff, told, &reason),
@@ -48,7 +50,9 @@ pub(super) fn hand_over(handoff: &Handoff, ask: &Ask, told: &UnboundedSender<Tol
             outgoing.linger();
         }
         Err(reason) => {
-            outgoing.end(&reason);
+            if !outgoing.gone {
+                outgoing.end(&reason);
+            }
             failed(handoff, told, &reason);
         }
     }
@@ -70,6 +74,10 @@ struct Outgoing<'h> {
     linger: Duration,
     /// It may be serving already, and must have time for that.
     serves: bool,
+    /// It has let go of the channel: it is over, and its number may be another's.
+    gone: bool,
+    /// Of the revocations that it was told.
+    revocations: u64,
 }
 
 impl<'h> Outgoing<'h> {
@@ -87,11 +95,13 @@ impl<'h> Outgoing<'h> {
         let (channel, theirs) = Channel::pair().map_err(|error| error.to_string())?;
         // Before it starts: whatever becomes of this process, that one has them, and no caller in their queues is lost.
         let passed = pass(handoff, &channel)?;
+        // From here on two processes could come back where this one dies.
+        handoff.tell_former(&Message::Settled);
         let started = launch::start(binary, &arguments, theirs)?;
         step(told, 2, format_args!("started it with {passed} sockets"));
         let watch = ask.watch_ms.map_or(times.watch.get(), Duration::from_millis);
         let linger = linger(&config);
-        Ok(Self { handoff, told, channel, started, times, watch, linger, serves: false })
+        Ok(Self { handoff, told, channel, started, times, watch, linger, serves: false, gone: false, revocations: 0 })
     }
 
     fn pid(&self) -> u32 {
@@ -133,7 +143,7 @@ impl<'h> Outgoing<'h> {
     }
 
     /// Step 4: what it cannot know. How much that is.
-    fn tell_all(&self) -> Result<usize, String> {
+    fn tell_all(&mut self) -> Result<usize, String> {
         let revoked = self.revocations()?;
         let started = self.handoff.process.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let started_ms = u64::try_from(started.as_millis()).unwrap_or_default();
@@ -142,7 +152,9 @@ impl<'h> Outgoing<'h> {
     }
 
     /// All that this process knows: not every mode keeps them in Redis.
-    fn revocations(&self) -> Result<usize, String> {
+    fn revocations(&mut self) -> Result<usize, String> {
+        // Before: what comes meanwhile is told again.
+        self.revocations = self.handoff.process.revocations.version();
         let all: Vec<RevocationEntry> = self.handoff.process.revocations.export();
         all.chunks(REVOCATIONS).try_for_each(|some| self.tell(&Message::Revoked { entries: some.to_vec() }))?;
         Ok(all.len())
@@ -162,20 +174,30 @@ impl<'h> Outgoing<'h> {
     /// Step 6: both serve.
     fn watch(&mut self) -> Result<(), String> {
         let (until, old_then) = (Instant::now() + self.watch, self.handoff.numbers());
-        let mut heard = Instant::now();
-        while Instant::now() < until {
-            if self.handoff.state.reloaded.swap(false, Relaxed) {
-                self.tell(&Message::Reload)?;
-            }
-            match self.look(until)? {
+        let (mut heard, mut reports) = (Instant::now(), 0);
+        // However short the time, nobody is taken who has not said how it goes.
+        while Instant::now() < until || reports == 0 {
+            self.tell_news()?;
+            match self.look(Instant::now() + LOOK)? {
                 Some(Message::Report(new)) => {
-                    heard = Instant::now();
+                    (heard, reports) = (Instant::now(), reports + 1);
                     self.judge(old_then, new)?;
                 }
                 Some(other) => return Err(unexpected(&other)),
                 None if heard.elapsed() > SILENCE => return Err(format!("no word from it for {SILENCE:?}")),
                 None => (),
             }
+        }
+        Ok(())
+    }
+
+    /// What has changed here while both serve.
+    fn tell_news(&mut self) -> Result<(), String> {
+        if self.handoff.state.reloaded.swap(false, Relaxed) {
+            self.tell(&Message::Reload)?;
+        }
+        if self.handoff.process.revocations.version() != self.revocations {
+            self.revocations()?;
         }
         Ok(())
     }
@@ -187,39 +209,42 @@ impl<'h> Outgoing<'h> {
 
     /// Step 7: from here on operators and systemd talk to the new process.
     fn take(&mut self) -> Result<(), String> {
-        // Made while both served.
-        self.revocations()?;
-        self.handoff.is_gateway.send_replace(false);
-        let taken = self.tell(&Message::Take).and_then(|()| self.taken());
-        match taken {
-            Ok(()) => {
-                self.handoff.supervisor.main_pid(self.pid());
-                self.handoff.process.departure.hand_over();
-            }
-            Err(_) => {
-                // It may have got as far as the pid file.
-                self.handoff.become_gateway();
-            }
+        // Nobody changes anything here any more that it would not hear of.
+        self.handoff.standing.send_replace(Standing::Waiting);
+        let taken = self.tell_news().and_then(|()| self.tell(&Message::Take)).and_then(|()| self.taken());
+        if let Err(reason) = taken {
+            // It may have got as far as the pid file, and must not come to itself later.
+            self.end(&reason);
+            self.handoff.become_gateway();
+            return Err(reason);
         }
-        taken
+        self.handoff.supervisor.main_pid(self.pid());
+        self.handoff.process.departure.hand_over();
+        Ok(())
     }
 
     fn taken(&mut self) -> Result<(), String> {
         let by = Instant::now() + SILENCE;
-        loop {
-            match self.hear(by, "has not taken over")? {
-                Message::Taken => return Ok(()),
-                Message::Report(_) => (),
-                other => return Err(unexpected(&other)),
+        // Whatever this process is asked meanwhile: it is decided over there.
+        while Instant::now() < by {
+            match self.channel.hear(LOOK) {
+                Ok(Heard::Message(Message::Taken, _)) => return Ok(()),
+                Ok(Heard::Message(Message::Failed { reason }, _)) => return Err(format!("it says: {reason}")),
+                Ok(Heard::Gone) => {
+                    self.gone = true;
+                    return Err(self.started.why_gone());
+                }
+                _ => (),
             }
         }
+        Err("it has not taken over in time".to_owned())
     }
 
     /// Still accepting, until every idle connection has been used once more or closed; then step 8. Comes back where the
     /// new process dies: this one is the gateway again.
     fn linger(&mut self) {
         let until = Instant::now() + self.linger;
-        let mut leaves = false;
+        let (mut leaves, mut back) = (false, true);
         let mut told = Instant::now();
         loop {
             let aborted = self.handoff.state.aborted.load(Relaxed);
@@ -237,15 +262,32 @@ impl<'h> Outgoing<'h> {
                 _ = self.tell(&self.lingering());
             }
             match self.channel.hear(LOOK) {
-                Ok(Heard::Message(..) | Heard::Silence) => _ = self.started.look(),
-                Ok(Heard::Gone) | Err(_) if leaves => {
-                    // Too late: the accept loops have ended, and a supervisor starts another one.
-                    log::error!("process {} is gone while this one leaves", self.pid());
-                    return;
+                // A third process takes over, and is the gateway whatever becomes of the second.
+                Ok(Heard::Message(Message::Settled, _)) => back = false,
+                Ok(Heard::Message(Message::Goodbye, _)) => {
+                    log::info!("process {} is asked to end, and so this one does", self.pid());
+                    back = false;
+                    _ = self.handoff.signals.blocking_send(Asked::Drain);
                 }
-                Ok(Heard::Gone) | Err(_) => return self.take_back(),
+                Ok(Heard::Message(Message::Revoked { entries }, _)) => self.learn(entries),
+                Ok(Heard::Gone) if leaves && back => {
+                    // Too late to come back: the accept loops have ended. Nobody serves until a supervisor starts
+                    // another one, which this one must not hold up.
+                    log::error!("process {} is gone while this one leaves", self.pid());
+                    return self.handoff.process.departure.leave();
+                }
+                Ok(Heard::Gone) if back => return self.take_back(),
+                Ok(Heard::Gone) if leaves => return,
+                Ok(Heard::Gone) => thread::sleep(LOOK),
+                Ok(Heard::Message(..) | Heard::Silence) | Err(_) => _ = self.started.look(),
             }
         }
+    }
+
+    /// What was revoked over there holds here, too.
+    fn learn(&self, entries: Vec<RevocationEntry>) {
+        let most = self.handoff.live.pin().config.auth.revocation.most;
+        self.handoff.process.revocations.take_over(entries, most);
     }
 
     fn lingering(&self) -> Message {
@@ -268,20 +310,18 @@ impl<'h> Outgoing<'h> {
         _ = self.tell(&Message::Abort { reason: reason.to_owned() });
         let state = &self.handoff.state;
         // Nobody has come to it, or nobody is to be waited for.
-        if state.stopped.load(Relaxed) || (state.aborted.load(Relaxed) && !self.serves) {
+        if !self.gone && (state.stopped.load(Relaxed) || (state.aborted.load(Relaxed) && !self.serves)) {
             self.started.kill();
         }
         self.handoff.state.settled.store(true, Relaxed);
         let drain = self.handoff.live.pin().config.server.drain;
-        let patience = if self.serves { drain.deadline.get() + LEAVE } else { LEAVE };
+        // One that is asked to leave by somebody else takes its pause, too.
+        let patience = if self.serves { drain.pause.get() + drain.deadline.get() + LEAVE } else { LEAVE };
         let by = Instant::now() + patience;
-        while Instant::now() < by {
-            match self.channel.hear(LOOK) {
-                Ok(Heard::Gone) | Err(_) => break,
-                Ok(_) => (),
-            }
+        while !self.gone && Instant::now() < by {
+            self.gone = matches!(self.channel.hear(LOOK), Ok(Heard::Gone));
         }
-        self.started.kill();
+        if self.gone { self.started.reap() } else { self.started.kill() }
     }
 
     /// The next message; in vain, `what` it has not done.
@@ -306,7 +346,10 @@ impl<'h> Outgoing<'h> {
             Ok(Heard::Message(Message::Failed { reason }, _)) => Err(format!("it says: {reason}")),
             Ok(Heard::Message(message, _)) => Ok(Some(message)),
             Ok(Heard::Silence) => self.started.look().map(|()| None),
-            Ok(Heard::Gone) => Err(self.started.why_gone()),
+            Ok(Heard::Gone) => {
+                self.gone = true;
+                Err(self.started.why_gone())
+            }
             Err(error) => Err(error.to_string()),
         }
     }
