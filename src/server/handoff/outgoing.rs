@@ -250,12 +250,7 @@ impl<'h> Outgoing<'h> {
             let aborted = self.handoff.state.aborted.load(Relaxed);
             if !leaves && (aborted || Instant::now() >= until) {
                 leaves = true;
-                _ = self.tell(&Message::Leaving);
-                self.handoff.state.settled.store(true, Relaxed);
-                if !aborted {
-                    log::info!("handoff 8/8: accepting no more; leaving as soon as nothing is in flight");
-                    _ = self.handoff.signals.blocking_send(Asked::Leave);
-                }
+                self.leave(aborted);
             }
             if told.elapsed() >= SECOND {
                 told = Instant::now();
@@ -281,6 +276,16 @@ impl<'h> Outgoing<'h> {
                 Ok(Heard::Gone) => thread::sleep(LOOK),
                 Ok(Heard::Message(..) | Heard::Silence) | Err(_) => _ = self.started.look(),
             }
+        }
+    }
+
+    /// Step 8, unless somebody has asked this process to end anyway.
+    fn leave(&self, aborted: bool) {
+        _ = self.tell(&Message::Leaving);
+        self.handoff.state.settled.store(true, Relaxed);
+        if !aborted {
+            log::info!("handoff 8/8: accepting no more; leaving as soon as nothing is in flight");
+            _ = self.handoff.signals.blocking_send(Asked::Leave);
         }
     }
 
