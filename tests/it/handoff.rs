@@ -176,6 +176,55 @@ fn when_the_new_process_dies_after_it_has_taken_over_the_old_one_is_the_gateway_
 }
 
 #[test]
+fn the_first_of_three_processes_does_not_come_back() {
+    let gateway = Gateway::start(&quick("200ms", "60s", PING));
+    let first = pid(&gateway);
+    assert_eq!(upgraded(&gateway, &[]).code, Some(0));
+    let second = pid(&gateway);
+    assert_eq!(upgraded(&gateway, &[]).code, Some(0));
+    let third = pid(&gateway);
+    kill(Pid::from_raw(second), Signal::SIGKILL).unwrap();
+    gateway.tells(&["is gone, and another one is the gateway"]);
+    assert!(pid(&gateway) == third && runs(first));
+    // Polite, as before: whoever meets it is sent to the third.
+    let kept: Vec<bool> =
+        (0..20).map(|_| gateway.client().get("/ping", &[]).header("connection") == Some("close")).collect();
+    assert!(kept.iter().filter(|close| **close).count() < 20, "the third is not polite");
+    assert_eq!(gateway.metric("edgeway_handoffs_total{result=\"taken_back\"}"), Some(0.0));
+    assert!(!gateway.stderr().contains("is the gateway again"), "{}", gateway.stderr());
+}
+
+#[test]
+fn who_ends_the_gateway_ends_the_former_process_too() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let gateway = Gateway::start(&quick("200ms", "60s", PING));
+        let old = pid(&gateway);
+        assert_eq!(upgraded(&gateway, &[]).code, Some(0));
+        let new = pid(&gateway);
+        kill(Pid::from_raw(new), signal).unwrap();
+        assert!(within_patience(|| !runs(new) && !runs(old)), "{signal}:\n{}", gateway.stderr());
+        assert!(!gateway.stderr().contains("is the gateway again"), "{}", gateway.stderr());
+        assert!(std::net::TcpStream::connect(gateway.address).is_err(), "{signal}");
+        assert!(!gateway.path("run/edgeway.pid").exists() && !gateway.path("run/edgeway.sock").exists());
+    }
+}
+
+#[test]
+fn a_second_gateway_in_one_run_dir_leaves_the_first_ones_files_alone() {
+    let first = Gateway::start(&quick("200ms", "1s", PING));
+    let old = pid(&first);
+    let second = Gateway::start_with(
+        &quick("200ms", "1s", PING).replace("${RUN_DIR}", "${SHARED}"),
+        &[("SHARED", first.path("run").to_str().unwrap())],
+    );
+    second.tells(&["another gateway answers there"]);
+    second.signal(Signal::SIGTERM);
+    second.wait_for_exit();
+    assert!(pid(&first) == old && first.path("run/edgeway.sock").exists());
+    assert_eq!(upgraded(&first, &[]).code, Some(0), "{}", first.stderr());
+}
+
+#[test]
 fn a_new_process_that_answers_worse_is_not_taken() {
     let upstream = super::support::Upstream::start(|_| super::support::Answer::Text("one".to_owned()));
     let service = |address: String| {

@@ -273,10 +273,19 @@ impl<'h> Outgoing<'h> {
                 }
                 Ok(Heard::Gone) if back => return self.take_back(),
                 Ok(Heard::Gone) if leaves => return,
-                Ok(Heard::Gone) => thread::sleep(LOOK),
+                Ok(Heard::Gone) => self.alone(),
                 Ok(Heard::Message(..) | Heard::Silence) | Err(_) => _ = self.started.look(),
             }
         }
+    }
+
+    /// The second process is gone, and a third one is the gateway: nothing to say, and nobody to hear it.
+    fn alone(&mut self) {
+        if !self.gone {
+            self.gone = true;
+            log::info!("process {} is gone, and another one is the gateway", self.pid());
+        }
+        thread::sleep(LOOK);
     }
 
     /// Step 8, unless somebody has asked this process to end anyway.

@@ -13,6 +13,8 @@ use std::{
 
 /// Of `BOUND` requests on kept connections one may have to be sent again (RFC 9112 section 9.3.1).
 const BOUND: usize = 10_000;
+/// Of so many, one may be opened on an HTTP/2 connection in the moment in which it leaves.
+const NOT_TAKEN: usize = 500;
 
 /// What all callers of a test share.
 #[derive(Clone)]
@@ -113,6 +115,9 @@ pub struct Account {
     pub closed_idle: usize,
     /// Requests that were sent again.
     pub retried: usize,
+    /// Streams of HTTP/2 that a leaving connection has not taken: it says so, and they count as never sent (RFC 9113
+    /// sections 6.8 and 8.7). A stream that is opened in the moment in which GOAWAY arrives is one.
+    pub not_taken: usize,
     /// Answers after which the connection was not to be used again; streams that were asked to go elsewhere.
     pub sent_away: usize,
 }
@@ -128,6 +133,7 @@ impl Account {
             reused: 0,
             closed_idle: 0,
             retried: 0,
+            not_taken: 0,
             sent_away: 0,
         }
     }
@@ -147,6 +153,12 @@ impl Account {
     pub fn sends_again(&mut self) {
         let is_cut = self.common.is_near_a_kill(self.common.begun.elapsed());
         self.retried += usize::from(!is_cut);
+    }
+
+    /// An HTTP/2 connection that leaves has said that it has not looked at a stream.
+    pub fn is_not_taken(&mut self) {
+        let is_cut = self.common.is_near_a_kill(self.common.begun.elapsed());
+        self.not_taken += usize::from(!is_cut);
     }
 
     pub fn failed(&self, id: &str, why: impl fmt::Display) {
@@ -175,6 +187,7 @@ struct Sum {
     reused: usize,
     closed_idle: usize,
     retried: usize,
+    not_taken: usize,
     sent_away: usize,
 }
 
@@ -189,6 +202,7 @@ impl Verdict {
             sum.reused += account.reused;
             sum.closed_idle += account.closed_idle;
             sum.retried += account.retried;
+            sum.not_taken += account.not_taken;
             sum.sent_away += account.sent_away;
             let answered = account.answered.into_iter();
             verdict.answered.extend(answered.map(|(id, at)| (id, common.is_near_a_kill(at))));
@@ -215,6 +229,11 @@ impl Verdict {
         let brisk = || self.kinds.iter().filter(|(kind, _)| **kind != super::SLEEPY).map(|(_, sum)| sum);
         let (retried, of): (usize, usize) = (brisk().map(|sum| sum.retried).sum(), brisk().map(|sum| sum.reused).sum());
         assert!(retried * BOUND <= of, "{retried} of {of} requests on kept connections had to be sent again");
+        let not_taken: usize = brisk().map(|sum| sum.not_taken).sum();
+        assert!(
+            not_taken * NOT_TAKEN <= of,
+            "{not_taken} of {of} streams were opened on connections that were leaving"
+        );
     }
 
     /// Every answered request stands in the access log once, whichever process answered it.
@@ -241,11 +260,12 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} failed, {} were cut with a killed process", self.failures.len(), self.cut)?;
-        writeln!(f, "callers              answered  on kept ones  found closed  sent again  sent away")?;
+        writeln!(f, "callers              answered  on kept ones  found closed  sent again  not taken  sent away")?;
         for (kind, sum) in &self.kinds {
-            let Sum { callers, answered, reused, closed_idle, retried, sent_away } = sum;
+            let Sum { callers, answered, reused, closed_idle, retried, not_taken, sent_away } = sum;
             let name = format!("{callers} {kind}");
-            writeln!(f, "{name:<20} {answered:>8} {reused:>13} {closed_idle:>13} {retried:>11} {sent_away:>10}")?;
+            write!(f, "{name:<20} {answered:>8} {reused:>13} {closed_idle:>13}")?;
+            writeln!(f, " {retried:>11} {not_taken:>10} {sent_away:>10}")?;
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ impl Caller {
                 match outcome {
                     Ok(()) => self.account.answered(job.id),
                     // It is as if it had not been sent; the next connection brings others.
-                    Err(Trouble::Unprocessed) => self.account.sends_again(),
+                    Err(Trouble::Unprocessed) => self.account.is_not_taken(),
                     Err(Trouble::Failed(why)) => self.account.failed(&job.id, why),
                 }
             }
