@@ -210,6 +210,39 @@ fn who_ends_the_gateway_ends_the_former_process_too() {
 }
 
 #[test]
+fn a_process_that_leaves_holds_up_nobody_who_starts_after_it() {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (address, admin) = (free(), free());
+    let service = super::support::Upstream::start(|_| super::support::Answer::Hang);
+    let sections = format!(
+        "listeners: [{{ address: \"{address}\" }}]\nadmin: {{ address: \"{admin}\" }}\n\
+         services: {{ s: {{ endpoints: [\"{}\"], health: {{ probe: off }} }} }}\n{PING}\
+         - {{ id: long, match: {{ path: /long }}, service: s, auth: public, timeouts: {{ request: 60s, attempt: 60s }} }}\n",
+        service.url()
+    );
+    let sections =
+        quick("200ms", "300ms", &sections.replace("routes: [", "routes:\n- ").replace("public }]", "public }"));
+    let gateway = Gateway::start(&sections);
+    let old = pid(&gateway);
+    let mut long = gateway.client();
+    long.send(b"GET /long HTTP/1.1\r\nHost: gateway.test\r\n\r\n");
+    assert!(within_patience(|| !service.seen().is_empty()));
+    assert_eq!(upgraded(&gateway, &[]).code, Some(0), "{}", gateway.stderr());
+    gateway.tells(&["handoff 8/8"]);
+    kill(Pid::from_raw(pid(&gateway)), Signal::SIGKILL).unwrap();
+    gateway.tells(&["is gone while this one leaves"]);
+    assert!(runs(old), "{}", gateway.stderr());
+    // As a supervisor does it.
+    let mut next = edgeway(&gateway.path("."));
+    let mut next =
+        next.args(["run", "--config"]).arg(gateway.path("edgeway.yaml")).stderr(Stdio::null()).spawn().unwrap();
+    let there = within_patience(|| gateway.is_there("/ping"));
+    _ = next.kill();
+    _ = next.wait();
+    assert!(there, "it cannot start");
+}
+
+#[test]
 fn a_second_gateway_in_one_run_dir_leaves_the_first_ones_files_alone() {
     let first = Gateway::start(&quick("200ms", "1s", PING));
     let old = pid(&first);
