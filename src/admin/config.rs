@@ -7,9 +7,9 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
-    /// Whether there is one. Changing it needs a restart. Default: true.
+    /// Whether there is one. Changing it needs a handoff. Default: true.
     pub enabled: bool,
-    /// Where it listens. Off the loopback interface it needs a `token`. Changing it needs a restart.
+    /// Where it listens. Off the loopback interface it needs a `token`. Changing it needs a handoff.
     /// Default: 127.0.0.1:9901.
     pub address: ListenAddress,
     /// What callers send as `Authorization: Bearer …`, on everything but `/metrics` and `/health`. Default: none.

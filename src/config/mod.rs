@@ -64,9 +64,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The process. Changing it needs a restart.
+    /// The process. Changing it needs a handoff.
     pub server: ServerConfig,
-    /// The addresses that callers connect to. Changing them needs a restart. Default: one, with its defaults.
+    /// The addresses that callers connect to. Changing them needs a handoff. Default: one, with its defaults.
     #[schemars(length(min = 1, max = 32))]
     pub listeners: Vec<ListenerConfig>,
     /// What is written to stderr.

@@ -146,7 +146,7 @@ pub struct ListenerConfig {
     /// Default: 10s.
     pub head_timeout: Span,
     /// Whether HTTP/2 is spoken with callers who begin with it (by prior knowledge, as a balancer does); HTTP/1.1 is spoken
-    /// on the same port. Changing it needs a restart. Default: true.
+    /// on the same port. Changing it needs a handoff. Default: true.
     pub h2c: bool,
     /// Callers speak HTTPS. Default: plain HTTP.
     pub tls: Option<ListenerTlsConfig>,
@@ -154,7 +154,7 @@ pub struct ListenerConfig {
     /// believed. A list, or one text with commas. Default: none.
     pub trusted_proxies: List<Network>,
     /// Whether every connection begins with a PROXY protocol header, version 1 or 2, as a balancer of TCP writes it. Only
-    /// `trusted_proxies` may connect then; what begins otherwise is closed. Changing it needs a restart. Default: false.
+    /// `trusted_proxies` may connect then; what begins otherwise is closed. Changing it needs a handoff. Default: false.
     pub proxy_protocol: bool,
     /// Whether services get `Forwarded` (RFC 7239) too, with what trusted proxies said under it. Default: false.
     pub forwarded: bool,
