@@ -245,10 +245,20 @@ impl Gateway {
 
     /// Memory that it holds now, in bytes.
     pub fn resident(&self) -> usize {
+        self.memory(&["VmRSS"])
+    }
+
+    /// The part of it that is no file's: the kernel drops pages of the binary as it likes.
+    pub fn anonymous(&self) -> usize {
+        self.memory(&["RssAnon", "VmSwap"])
+    }
+
+    /// The sum of some lines of `/proc/{pid}/status`, in bytes.
+    fn memory(&self, names: &[&str]) -> usize {
         let id = self.child.lock().unwrap().id();
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+        let line = |name: &&str| status.lines().find_map(|line| line.strip_prefix(*name)?.strip_prefix(':')).unwrap();
+        names.iter().map(|name| line(name).trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024).sum()
     }
 
     /// All numbers that `pattern` finds on stderr, one group each.
