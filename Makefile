@@ -83,9 +83,10 @@ bench-instructions-stages: setup ## The same for single stages only: a quarter o
 	cargo build --profile count --example stages
 	@benches/instructions/run.py --stages $(TARGET)/count/examples/stages $(ARGS)
 
+# An example too: without one the dependencies of tests do not count, and all crates are compiled once more.
 changing: ## Whatever can be changed under load, on an optimised binary: no request may fail
 	@scripts/setup.sh test
-	cargo build --profile count --bin edgeway
+	cargo build --profile count --bin edgeway --example stages
 	EDGEWAY_BINARY=$(abspath $(TARGET)/count/edgeway) cargo test --test it changing:: -- --nocapture --test-threads=1
 
 release: setup ## The binary for users, in target/dist: optimised by the compiler and by BOLT; takes minutes
