@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
         _ = io::stdout().write_all(welcome(&callable(address), &token, &origin).as_bytes());
     };
     let source = Source::Fixed(Box::new(loaded.clone()));
-    server::run(&loaded, source, logger, None, started).map_err(|error| explain(error, &arguments.listen))
+    server::run(loaded, source, logger, None, started).map_err(|error| explain(error, &arguments.listen))
 }
 
 /// Until SIGTERM or SIGINT. As the first process of a container it would hear neither without a handler.

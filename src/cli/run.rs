@@ -16,5 +16,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
     let source = arguments.config.source();
     let loaded = source.load()?;
     let logger = Logger::start(&loaded.config.log, loaded.config.server.debug);
-    server::run(&loaded, source, logger, None, |_| ())
+    server::run(loaded, source, logger, None, |_| ())
 }

@@ -24,10 +24,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), StartError> {
     let source = arguments.config.source();
     let loaded = source.load().inspect_err(|errors| predecessor.failed(&errors.to_string()))?;
     let logger = Logger::start(&loaded.config.log, loaded.config.server.debug);
-    serve(&loaded, source, logger, predecessor)
+    serve(loaded, source, logger, predecessor)
 }
 
-fn serve(loaded: &Loaded, source: Source, logger: Logger, predecessor: Predecessor) -> Result<(), StartError> {
+fn serve(loaded: Loaded, source: Source, logger: Logger, predecessor: Predecessor) -> Result<(), StartError> {
     let teller = predecessor.clone();
     server::run(loaded, source, logger, Some(predecessor), |_| ())
         .inspect_err(|error| teller.failed(&error.to_string()))

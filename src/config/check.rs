@@ -7,6 +7,7 @@ use crate::{
     auth::{Method, RouteAuth},
     types::Span,
 };
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -57,9 +58,8 @@ impl<'t> Checker<'t> {
 
     fn ext_auth(&mut self, here: &str, route: &Map<String, Value>) {
         let Some(name) = route.get("ext_auth").and_then(Value::as_str) else { return };
-        let known = || section(&self.tree.value, "ext_auth").map(|(name, _)| name.as_str());
-        if !known().any(|known| known == name) {
-            let known = suggestion(name, known());
+        if self.tree.value["ext_auth"].get(name).is_none() {
+            let known = suggestion(name, section(&self.tree.value, "ext_auth").map(|(name, _)| name.as_str()));
             self.wrong(&format!("{here}/ext_auth"), format!("ext_auth has nobody named {name:?}{known}"));
         }
     }
@@ -125,8 +125,8 @@ impl<'t> Checker<'t> {
         match given.as_slice() {
             ["service"] => {
                 let Some(service) = route["service"].as_str() else { return };
-                let known = || section(&self.tree.value, "services").map(|(name, _)| name.as_str());
-                if !known().any(|name| name == service) {
+                if self.tree.value["services"].get(service).is_none() {
+                    let known = || section(&self.tree.value, "services").map(|(name, _)| name.as_str());
                     let reason = format!("no service named {service:?}{}", suggestion(service, known()));
                     self.wrong(&format!("{here}/service"), reason);
                 }
@@ -246,8 +246,8 @@ impl<'t> Checker<'t> {
 
     /// `least` and `most` in milliseconds. What is no time at all is the schema's business.
     fn time(&mut self, pointer: &str, least: u128, most: u128, right: &str) {
-        let value = self.tree.value.pointer(pointer).cloned();
-        let span = value.and_then(|value| serde_json::from_value::<Span>(value).ok());
+        let value = self.tree.value.pointer(pointer);
+        let span = value.and_then(|value| Span::deserialize(value).ok());
         if span.is_some_and(|span| !(least..=most).contains(&span.get().as_millis())) {
             self.wrong(pointer, format!("out of range; write {right}"));
         }

@@ -9,7 +9,7 @@ pub struct Place {
     pub(super) column: usize,
 }
 
-/// From JSON pointers to places. Kept with the snapshot, whose own errors name places too.
+/// From JSON pointers to places. Kept until the snapshot is compiled, whose own errors name places too.
 #[derive(Clone, Debug)]
 pub struct SourceMap {
     name: Arc<str>,
@@ -57,7 +57,15 @@ impl SourceMap {
 
 /// `pointer` with one step more, escaped as RFC 6901 (section 3) asks for.
 pub(super) fn below(pointer: &str, key: &str) -> String {
-    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+    let mut below = String::with_capacity(pointer.len() + 1 + key.len());
+    below.push_str(pointer);
+    below.push('/');
+    if key.contains(['~', '/']) {
+        below.push_str(&key.replace('~', "~0").replace('/', "~1"));
+    } else {
+        below.push_str(key);
+    }
+    below
 }
 
 /// `/routes/0/match` as an operator would say it: `routes[0].match`.

@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     auth::{Authenticator, Language, RouteAuth},
-    config::{Config, ConfigErrors, Loaded, RouteConfig, SourceMap},
+    config::{Config, ConfigErrors, Loaded, RouteConfig},
     cors::Cors,
     ext_auth::Authorisers,
     limits::Limit,
@@ -16,7 +16,7 @@ use crate::{
     upstream::{Common, Health, Service, ServiceConfig},
 };
 use http::{HeaderMap, Method};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 /// Everything a request can ask for. Immutable; built whole or not at all.
 pub struct Snapshot {
@@ -32,8 +32,6 @@ pub struct Snapshot {
     pub own_auth: RouteAuth,
     /// Longest silence on a caller's connection within a request.
     pub idle: Duration,
-    /// Where everything stands in the file.
-    pub sources: SourceMap,
     /// The file it was compiled from.
     pub config: Arc<Config>,
     /// What outlives this snapshot.
@@ -89,7 +87,6 @@ impl Snapshot {
                 own_auth: loaded.config.auth.accepted(loaded.config.own.auth),
                 idle: parts.idle,
                 attempts: parts.services.iter().map(|service| process.metrics.service(&service.id)).collect(),
-                sources: loaded.sources.clone(),
                 config: loaded.config.clone(),
                 process,
                 listeners: parts.listeners.into(),
@@ -347,6 +344,7 @@ fn routes(
     problems: &mut Vec<Problem>,
 ) -> (Option<Table<RouteIndex>>, Vec<Route>) {
     let (mut routes, mut patterns) = (Vec::new(), Vec::new());
+    let places: HashMap<&ServiceId, usize> = config.services.keys().zip(0..).collect();
     for (index, route) in config.routes.iter().enumerate() {
         let below = |pointer: &str| format!("/routes/{index}{pointer}");
         let pattern = match Pattern::parse(&route.r#match) {
@@ -359,7 +357,7 @@ fn routes(
         if let Some(page) = Pages::shadowed_by(&pattern.path()) {
             problems.push((below("/match/path"), format!("{page} is the gateway's own; choose another path")));
         }
-        let service = route.service.as_ref().and_then(|id| config.services.keys().position(|known| known == id));
+        let service = route.service.as_ref().and_then(|id| places.get(id).copied());
         match Route::build(config, route, &pattern, service.map(ServiceIndex), general) {
             Ok(route) => routes.push(route),
             Err(found) => problems.extend(found.into_iter().map(|(pointer, reason)| (below(&pointer), reason))),

@@ -93,40 +93,42 @@ pub enum StartError {
 /// # Errors
 /// Nothing was started, and the error says why.
 pub fn run(
-    loaded: &Loaded,
+    loaded: Loaded,
     source: Source,
     logger: Logger,
     predecessor: Option<Predecessor>,
     started: impl FnOnce(&[String]),
 ) -> Result<(), StartError> {
-    let (live, resources) = prepare(loaded)?;
+    let (live, resources) = prepare(&loaded)?;
+    // Where everything stands in the file is of no use any more.
+    let Loaded { config, stamps, .. } = loaded;
     let process = live.pin().process.clone();
-    let mut opened = Opened::open(&loaded.config, &process, predecessor.as_ref())?;
+    let mut opened = Opened::open(&config, &process, predecessor.as_ref())?;
     let heard = signals::listen()?;
     let handoff = Handoff::new(&live, &source, heard.ask.clone(), &mut opened)?;
-    let mut server = build(&loaded.config, &live, &opened.sockets, &resources);
+    let mut server = build(&config, &live, &opened.sockets, &resources);
     let (ask, asked) = channel(WAITING_RELOADS);
     let admin = Admin::new(live.clone(), logger.clone(), ask);
     let (signalled, asked) = (heard.reload.clone(), Mutex::new(asked));
-    let (stamps, handed) = (loaded.stamps.clone(), handoff.clone());
+    let handed = handoff.clone();
     let reload = Reload { source, stamps, live: live.clone(), handoff: handed, logger, signalled, asked };
     server.add_service(background_service("reload", reload));
-    server.add_service(background_service("drain", Drain::new(&process, &opened.run_dir, &loaded.config.server)));
+    server.add_service(background_service("drain", Drain::new(&process, &opened.run_dir, &config.server)));
     let operated = opened.admin.as_ref().map(TcpListener::local_addr).transpose()?;
     opened.admin.map(|socket| admin.serve(socket, handoff.standing())).transpose()?;
     opened.control.map(|socket| serve_upgrades(socket, handoff.clone())).transpose()?;
     match predecessor.filter(|_| opened.former.is_some()) {
         Some(predecessor) => {
-            prove(front(&server, &loaded.config, &live))?;
+            prove(front(&server, &config, &live))?;
             process.handoffs.follow(opened.former);
             Successor { predecessor, handoff: handoff.clone(), reload: heard.reload }.follow(opened.sockets.clone())?;
         }
         None => handoff.begin_alone(),
     }
     resources.tell();
-    announce(&loaded.config, &opened.sockets, operated, &resources);
+    announce(&config, &opened.sockets, operated, &resources);
     started(opened.sockets.addresses());
-    let (pause, asked) = (loaded.config.server.drain.pause.get(), Mutex::new(Some(heard.asked)));
+    let (pause, asked) = (config.server.drain.pause.get(), Mutex::new(Some(heard.asked)));
     let signals = Signals { process: process.clone(), pause, handoff, asked };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     end(&process, &opened.run_dir)

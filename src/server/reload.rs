@@ -12,11 +12,12 @@ use pingora::{server::ShutdownWatch, services::background::BackgroundService};
 use std::{
     path::PathBuf,
     sync::Arc,
+    thread,
     time::{Duration, SystemTime},
 };
 use tokio::{
     runtime::Handle,
-    sync::{Mutex, Notify, mpsc::Receiver},
+    sync::{Mutex, Notify, mpsc::Receiver, oneshot},
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
@@ -48,6 +49,9 @@ impl Source {
 
 /// How often the file is looked at. What is reloaded looked the same at two of them, so that nobody's half of a file is.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How much nicer a reload is than threads that serve: where both want one CPU, it gets a quarter.
+const BEHIND: i32 = 5;
 
 /// What the files of a source were like.
 pub(super) type Stamps = Vec<(PathBuf, Option<Stamp>)>;
@@ -152,29 +156,22 @@ impl Reload {
         file.taken().await;
         let before = self.live.pin().config.clone();
         let (source, live, logger) = (self.source.clone(), self.live.clone(), self.logger.clone());
-        let outcome = spawn_blocking(move || {
+        let runtime = Handle::current();
+        let outcome = behind_requests(move || {
             let loaded = source.load()?;
             super::warn(&loaded);
             let ready = |next: &Snapshot| {
                 let known = upstream::prepare(next.services(), &next.config.dns, &next.process.upstream, super::NAMES);
-                Handle::current().block_on(async { tokio::join!(known, auth::prepare(&next.auth, super::NAMES)) });
+                runtime.block_on(async { tokio::join!(known, auth::prepare(&next.auth, super::NAMES)) });
             };
             let generation = live.reload(&loaded, ready)?;
             logger.set(&loaded.config.log, loaded.config.server.debug);
+            tell_changes(&before, &loaded.config);
             Ok(generation)
         });
-        let outcome = outcome.await.unwrap_or_else(|panic| Err(ReloadError::Internal(panic.to_string())));
+        let outcome = outcome.await;
         match &outcome {
             Ok(generation) => {
-                let after = self.live.pin().config.clone();
-                changes(&before, &after).iter().for_each(|line| log::info!("reload: {line}"));
-                for (index, (old, new)) in before.listeners.iter().zip(&after.listeners).enumerate() {
-                    if super::http2_limits(old) != super::http2_limits(new) {
-                        log::warn!(
-                            "listeners[{index}]: HTTP/2 keeps its limits of heads and idle time until a restart"
-                        );
-                    }
-                }
                 self.handoff.reloaded();
                 log::info!("reloaded: generation {generation} serves");
             }
@@ -191,5 +188,32 @@ impl Reload {
         let generation = self.live.pin().generation;
         let refused = if outcome.is_err() { "the last reload was refused, as the log says; " } else { "" };
         self.handoff.supervisor.status(&format!("{refused}generation {generation} of the configuration serves"));
+    }
+}
+
+/// Run `work` on a thread of its own, which gives way to those that serve requests. Not on one of those for blocking
+/// work: whoever has become nicer stays so.
+async fn behind_requests<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ReloadError> + Send + 'static,
+) -> Result<T, ReloadError> {
+    let (done, ended) = oneshot::channel();
+    let thread = thread::Builder::new().name("reload".to_owned()).spawn(move || {
+        // Of this thread alone, on Linux. Where it is not allowed, the reload takes its turn like everybody.
+        _ = rustix::process::nice(BEHIND);
+        drop(done.send(work()));
+    });
+    thread.map_err(|error| ReloadError::Internal(format!("no thread for the reload: {error}")))?;
+    ended.await.unwrap_or_else(|_| Err(ReloadError::Internal("the reload panicked; the log says where".to_owned())))
+}
+
+/// What a reload has changed, and what of it has to wait.
+fn tell_changes(before: &Config, after: &Config) {
+    changes(before, after).iter().for_each(|line| log::info!("reload: {line}"));
+    for (index, (old, new)) in before.listeners.iter().zip(&after.listeners).enumerate() {
+        if super::http2_limits(old) != super::http2_limits(new) {
+            log::warn!(
+                "listeners[{index}]: HTTP/2 keeps its limits of heads and idle time until `edgeway upgrade` or a restart"
+            );
+        }
     }
 }
