@@ -109,8 +109,7 @@ pub fn run(
     let mut server = build(&config, &live, &opened.sockets, &resources);
     let (ask, asked) = channel(WAITING_RELOADS);
     let admin = Admin::new(live.clone(), logger.clone(), ask);
-    let (signalled, asked) = (heard.reload.clone(), Mutex::new(asked));
-    let handed = handoff.clone();
+    let (signalled, asked, handed) = (heard.reload.clone(), Mutex::new(asked), handoff.clone());
     let reload = Reload { source, stamps, live: live.clone(), handoff: handed, logger, signalled, asked };
     server.add_service(background_service("reload", reload));
     server.add_service(background_service("drain", Drain::new(&process, &opened.run_dir, &config.server)));
