@@ -5,12 +5,14 @@
 
 The base image is made of this machine's Debian packages, so nothing is asked of a registry of images. The built root is then
 run by bubblewrap: as user 65532, read-only everywhere, without capabilities. At last the README's tour is run against it.
-target/image keeps the base from run to run.
+target/image keeps the base and the root without the binary from run to run. It works as root, by sudo if need be: a base
+has files of many owners, and what another user's process may write is to be read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -27,9 +29,12 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 WORK = TARGET / "image"
 BUILDAH = ["buildah", "--storage-driver", "vfs", "--root", str(WORK / "storage"), "--runroot", str(WORK / "run")]
-BASE, IMAGE = "localhost/edgeway-base:1", "localhost/edgeway:proved"
+BASE, WITHOUT_BINARY, IMAGE = "localhost/edgeway-base:1", "localhost/edgeway-root:1", "localhost/edgeway:proved"
+PACKAGES = {"ca-certificates", "libc6", "libgcc-s1"}
 REVISION = "0123456789ab"
 PATIENCE = 60.0
+# For one command: the slowest takes half a minute on two cores.
+LONGEST = 600.0
 SECRET = "prove-image-0123456789-0123456789-0123456789"  # noqa: S105: of this run alone
 
 # Drain without the pause that a balancer needs; the rest is as short as a file can be. It is given as EDGEWAY_CONFIG.
@@ -46,9 +51,13 @@ def say(text: str) -> None:
 
 
 def run(*command: object, **more: object) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, cwd=ROOT, **more)
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, timeout=LONGEST, **more)
+    except subprocess.TimeoutExpired as late:
+        sys.exit(f"image: FAILED: {' '.join(words)}: not done after {LONGEST:.0f} s\n{late.stdout or b''}{late.stderr or b''}")
     if done.returncode != 0:
-        sys.exit(f"image: FAILED: {' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+        sys.exit(f"image: FAILED: {' '.join(words)}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
@@ -63,7 +72,8 @@ def base() -> None:
     archive = WORK / f"base-{suite}.tar"
     if not archive.exists():
         say(f"a base image out of packages of {suite}, once")
-        run("mmdebstrap", "--quiet", "--variant=apt", suite, WORK / "draft.tar")
+        # The option stays in the base, so the build's own downloads try again too.
+        run("mmdebstrap", "--quiet", "--variant=apt", '--aptopt=Acquire::Retries "3"', suite, WORK / "draft.tar")
         (WORK / "draft.tar").rename(archive)
     if not run(*BUILDAH, "images", "--quiet", "--filter", f"reference={BASE}").strip():
         run(*BUILDAH, "bud", "--isolation", "chroot", "--quiet", "--tag", BASE, "--file", "-", WORK,
@@ -76,14 +86,18 @@ def built(binary: Path) -> Path:
     shutil.rmtree(context, ignore_errors=True)
     (context / "out").mkdir(parents=True)
     shutil.copy2(binary, context / "out" / "edgeway")
-    bases = [f"--build-arg={name}={BASE}" for name in ("BUILD_BASE", "ROOT_BASE")]
-    # The latter is what a binary of a release pipeline does too: `docker buildx build --build-context build=FOLDER`.
-    run(*BUILDAH, "bud", "--isolation", "chroot", "--format", "docker", "--layers", "--build-context", f"build={context}",
-        *bases, f"--build-arg=REVISION={REVISION}", "--tag", IMAGE, ".")  # fmt: skip
-    shutil.rmtree(context)
-    look(json.loads(run(*BUILDAH, "inspect", "--type", "image", IMAGE)))
+    # Those of the last run, and of one that was interrupted.
     for container in run(*BUILDAH, "containers", "--quiet").split():
         run(*BUILDAH, "rm", container)
+    bases = [f"--build-arg={name}={BASE}" for name in ("BUILD_BASE", "ROOT_BASE")]
+    build = [*BUILDAH, "bud", "--isolation", "chroot", "--format", "docker", "--layers", *bases]
+    # A name keeps it when the layers of former binaries go: each is a whole root, and a run would leave half a gigabyte.
+    run(*build, "--target", "root", "--tag", WITHOUT_BINARY, ".")
+    # The context is what a release pipeline gives too: `docker buildx build --build-context build=FOLDER`.
+    run(*build, "--build-context", f"build={context}", f"--build-arg=REVISION={REVISION}", "--tag", IMAGE, ".")
+    run(*BUILDAH, "rmi", "--prune")
+    shutil.rmtree(context)
+    look(json.loads(run(*BUILDAH, "inspect", "--type", "image", IMAGE)))
     container = run(*BUILDAH, "from", "--pull-never", IMAGE).strip()
     return Path(run(*BUILDAH, "mount", container).strip())
 
@@ -113,11 +127,14 @@ def contents(root: Path, binary: Path) -> None:
     need(not [path for path in files if path.stat().st_mode & 0o6000], "files that run as their owner")
     authorities = (root / "etc/ssl/certs/ca-certificates.crt").read_text().count("BEGIN CERTIFICATE")
     need(authorities > 100, f"{authorities} authorities")
+    packages = {path.name for path in (root / "var/lib/dpkg/status.d").iterdir()}
+    need(packages == PACKAGES, f"packages in the image: {packages}")
     need((root / "etc/edgeway/edgeway.yaml").read_bytes() == (ROOT / "conf/edgeway.yaml").read_bytes(), "another file")
     size = sum(path.stat().st_size for path in files)
     own = binary.stat().st_size
     need(size - own < 16 << 20, f"{(size - own) >> 20} MiB without the binary")
-    say(f"{size / 2**20:.1f} MiB: the binary {own / 2**20:.1f}, the rest {(size - own) / 2**20:.1f}; {authorities} authorities")
+    say(f"{size / 2**20:.1f} MiB: the binary {own / 2**20:.1f}, the rest {(size - own) / 2**20:.1f}; "
+        f"{', '.join(sorted(packages))}; {authorities} authorities")
 
 
 def boxed(root: Path) -> list[str]:
@@ -243,8 +260,14 @@ def main() -> None:
     need(len(sys.argv) == 2, "usage: tests/packaging/image.py BINARY")
     binary = Path(sys.argv[1]).resolve()
     need(binary.exists(), f"there is no {binary}; cargo build makes it")
+    if os.geteuid() != 0:
+        need(shutil.which("sudo"), "only root can make a root of files of many owners, and there is no sudo")
+        # The toolchain and the folder of cargo's results are those of whoever called.
+        os.execvp("sudo", ["sudo", "-n", "-E", "env", f"PATH={os.environ['PATH']}", sys.executable, *sys.argv])
     began = time.monotonic()
     WORK.mkdir(parents=True, exist_ok=True)
+    alone = (WORK / "lock").open("w")
+    fcntl.flock(alone, fcntl.LOCK_EX)
     base()
     root = built(binary)
     contents(root, binary)
