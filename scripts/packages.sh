@@ -35,7 +35,8 @@ checkov() {
     echo "packages: installing checkov"
     rm -rf "${PACKAGES_TOOLS:?}/checkov"
     python3 -m venv "$PACKAGES_TOOLS/checkov"
-    VIRTUAL_ENV=$PACKAGES_TOOLS/checkov "$PACKAGES_TOOLS/linters/bin/uv" pip install --quiet --require-hashes \
+    # Without its bytecode, which uv leaves to the first run, and which no run here writes, each would compile it anew.
+    VIRTUAL_ENV=$PACKAGES_TOOLS/checkov "$PACKAGES_TOOLS/linters/bin/uv" pip install --quiet --compile-bytecode --require-hashes \
         --requirement "$folder/checkov.txt"
     done_with checkov "$folder/checkov.txt"
 }
@@ -63,9 +64,11 @@ renew() {
 
 case ${1:-lint} in
     lint)
+        SECONDS=0
         linters
         checkov
         modules
+        echo "packages: the linters are there after $SECONDS s"
         flock -u 9
         exec "$PACKAGES_TOOLS/linters/bin/python" "$folder/lint.py" "${@:2}"
         ;;
