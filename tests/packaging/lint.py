@@ -11,6 +11,7 @@ import concurrent.futures
 import functools
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -169,6 +170,20 @@ def monitoring_files_are_in_the_chart() -> str:
     return f"{sum(len(group['rules']) for group in rules['groups'])} rules, {len(dashboard['panels'])} panels"
 
 
+def lists_of_the_dashboard_ask_for_what_its_panels_show() -> str:
+    """tests/it/observability_files.rs holds the panels to what is exported. label_values is Grafana's, and no PromQL."""
+    dashboard = json.loads((ROOT / "conf" / "observability" / "grafana" / "edgeway.json").read_text())
+    shown = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", []))
+    known = set(re.findall(r"\w+", shown))
+    lists = [one for one in dashboard["templating"]["list"] if one["type"] == "query"]
+    need(len(lists) > 2, f"{len(lists)} lists")
+    for one in lists:
+        need(one["definition"] == one["query"]["query"], f"{one['name']}: two queries")
+        asked = re.fullmatch(r"label_values\((\w+)(\{[^}]*\})?, (\w+)\)", one["definition"])
+        need(asked and asked[1] in known and asked[3] in known, f"{one['name']}: no panel shows {one['definition']}")
+    return f"{len(lists)} lists"
+
+
 def checkov_agrees() -> str:
     """One run over a folder of everything, because most of it is the start of checkov."""
     with tempfile.TemporaryDirectory() as folder:
@@ -256,6 +271,7 @@ CHECKS: list[Callable[[], str]] = [
     an_upgrade_changes_nothing_immutable,
     made_files_are_what_they_are_made_of,
     monitoring_files_are_in_the_chart,
+    lists_of_the_dashboard_ask_for_what_its_panels_show,
     timetable.of_the_code,
     timetable.of_the_chart,
     timetable.of_the_task,
