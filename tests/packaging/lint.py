@@ -24,6 +24,7 @@ from typing import Callable
 
 import yaml
 
+import build_context
 import chart
 import image_file
 import task
@@ -284,6 +285,7 @@ CHECKS: list[Callable[[], str]] = [
     task.what_nobody_else_checks,
     task.the_service_rolls_back,
     image_file.the_dockerfile,
+    build_context.every_step_has_its_files,
     image_file.the_compose_file,
     hadolint_agrees,
     shellcheck_agrees,
