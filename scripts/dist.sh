@@ -56,28 +56,44 @@ if [ "$("$target/tools/bin/cargo-cyclonedx" cyclonedx --version 2>/dev/null | aw
     CARGO_TARGET_DIR=$target/tools/build cargo install --locked --quiet --root "$target/tools" --version "$cyclonedx" cargo-cyclonedx
     rm -rf "$target/tools/build"
 fi
-# What is linked into the binary, for this machine's kind alone: neither tools of the build's tests nor other systems' crates.
-"$target/tools/bin/cargo-cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --override-filename edgeway-sbom \
-    --target "$(rustc -vV | sed -n 's/^host: //p')"
-python3 - "$made" "$work/sbom" "$commit" "$version" "$(sha256sum "$folder/edgeway" | cut -d' ' -f1)" <<'PYTHON'
+# What is linked into the binary, and what built it (scope "excluded"), for this machine's kind alone: neither tools of the
+# tests nor other systems' crates.
+host=$(rustc -vV | sed -n 's/^host: //p')
+"$target/tools/bin/cargo-cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --override-filename edgeway-sbom --target "$host"
+crates() { cargo tree --locked --target "$host" --edges "$1" --prefix none --no-dedupe --format '{p}' | sed -E 's/^([^ ]+) v([^ ]+).*/\1@\2/'; }
+crates normal >"$work/linked"
+crates normal,build >"$work/all"
+python3 - "$made" "$work" "$commit" "$version" "$(sha256sum "$folder/edgeway" | cut -d' ' -f1)" "$root" <<'PYTHON'
 import json, sys
-source, result, commit, version, digest = sys.argv[1:]
-sbom = json.load(open(source))
+source, work, commit, version, digest, root = sys.argv[1:]
+# Its references name the folder in which it was made, which nobody needs to know, and which differs from machine to machine.
+sbom = json.loads(open(source).read().replace(f"path+file://{root}#", "path+file://.#"))
 component = sbom["metadata"]["component"]
 assert (component["name"], component["version"]) == ("edgeway", version), component
 # So that list and binary cannot be mistaken for those of others.
 component["hashes"] = [{"alg": "SHA-256", "content": digest}]
 sbom["metadata"].setdefault("properties", []).append({"name": "edgeway:commit", "value": commit})
-assert len(sbom["components"]) > 100, "only %d components" % len(sbom["components"])
-with open(result, "w") as file:
-    json.dump(sbom, file, indent=1, sort_keys=True)
-    file.write("\n")
-print("dist: %d components" % len(sbom["components"]))
+# It also lists crates behind features that nobody has asked for. cargo knows better what it compiles.
+linked, compiled = (set(open(f"{work}/{name}").read().split()) for name in ("linked", "all"))
+sbom["components"] = [one for one in sbom["components"] if f"{one['name']}@{one['version']}" in compiled]
+kept = {one["bom-ref"] for one in sbom["components"]} | {component["bom-ref"]}
+sbom["dependencies"] = [
+    one | {"dependsOn": [ref for ref in one["dependsOn"] if ref in kept]} if "dependsOn" in one else one
+    for one in sbom["dependencies"] if one["ref"] in kept
+]
+required = {f"{one['name']}@{one['version']}" for one in sbom["components"] if one["scope"] == "required"}
+assert required == linked - {f"edgeway@{version}"}, f"differently linked and listed: {sorted(required ^ linked)}"
+text = json.dumps(sbom, indent=1, sort_keys=True) + "\n"
+assert root not in text, f"the list names {root}"
+open(f"{work}/sbom", "w").write(text)
+print(f"dist: {len(required)} crates are in it, {len(sbom['components']) - len(required)} more have built it")
 PYTHON
 cp "$work/sbom" "$folder/edgeway.cdx.json"
 
 say "3 of 4: archive and checksums"
-tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -cf - "$name" | gzip -n >"$work/archive"
+# The service's user is another than who unpacks it, whatever the packer's umask was.
+tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=go=u-w -cf - "$name" |
+    gzip -n >"$work/archive"
 mv "$work/archive" "$dist/$name.tar.gz"
 cp "$work/sbom" "$dist/$name.cdx.json"
 cp "$folder/edgeway" "$dist/$name"
@@ -98,6 +114,7 @@ python3 - "$commit" "$(sha256sum edgeway | cut -d' ' -f1)" <<'PYTHON'
 import json, sys
 sbom = json.load(open("edgeway.cdx.json"))
 assert sbom["bomFormat"] == "CycloneDX" and sbom["specVersion"] == "1.5"
+assert len(sbom["components"]) > 100, "only %d components" % len(sbom["components"])
 assert {"name": "edgeway:commit", "value": sys.argv[1]} in sbom["metadata"]["properties"]
 assert sbom["metadata"]["component"]["hashes"][0]["content"] == sys.argv[2]
 PYTHON
