@@ -38,9 +38,9 @@ quietly() { "$@" >"$log" 2>&1 || { tail -n 20 "$log" >&2; say "failed: $1" >&2; 
 say "2 of 4: a binary that counts, with $("$bolt" --version | sed -n 's/.*LLVM version/LLVM/p')"
 quietly "$bolt" "$built" --instrument -o "$work/counting" \
     --instrumentation-file="$work/counts" --instrumentation-file-append-pid
-say "3 of 4: it serves the works of make bench-load, for half a minute"
+say "3 of 4: it serves four works of make bench-load, for half a minute"
 quietly "$root/benches/load/run.py" --edgeway "$work/counting" --tools "$target/bench-tools" \
-    --json "$work/load.json" --rounds 1 --seconds 3 --only edgeway
+    --json "$work/load.json" --rounds 1 --seconds 3 --only edgeway --work plain,hs256,rs256,es256
 quietly "$merge" "$work"/counts* -o "$work/profile"
 say "4 of 4: blocks and functions in the order of those requests"
 quietly "$bolt" "$built" -o "$work/edgeway" --data="$work/profile" --reorder-blocks=ext-tsp \

@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from peers import NAMES
+from works import NAMES
 
 TYPES = "type.googleapis.com/envoy.extensions."
 
@@ -12,7 +12,6 @@ class Envoy:
     """Envoy, as one worker."""
 
     name = "envoy"
-    works = {"plain", "hs256", "rs256", "es256"}
 
     def __init__(self, binary):
         self.binary = binary
@@ -25,7 +24,7 @@ class Envoy:
 
     def command(self, run):
         """How it is started."""
-        file = run.write(f"envoy-{run.work}.json", json.dumps(config(run), indent=1))
+        file = run.write(f"envoy-{run.work.name}.json", json.dumps(config(run), indent=1))
         return [self.binary, "--concurrency", "1", "-l", "error", "--use-dynamic-base-id", "-c", file]
 
 
@@ -40,25 +39,15 @@ def address(port):
 
 
 def config(run):
-    """One listener, six routes, six clusters."""
+    """One listener, six routes or more, six clusters."""
     manager = typed(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="all",
         http_filters=filters(run),
         access_log=[access_log()] if run.is_job else [],
-        route_config={
-            "virtual_hosts": [
-                {
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [
-                        {"match": {"prefix": f"/api/{name}/"}, "route": {"cluster": name}} for name in NAMES
-                    ],
-                }
-            ]
-        },
+        route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes(run)}]},
     )
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]} | tls(run)
     listener = {"name": "all", "address": address(run.port), "filter_chains": [chain]}
     endpoints = [{"endpoint": {"address": address(port)}} for port in run.upstreams]
     cluster = {"type": "STATIC", "connect_timeout": "10s"}
@@ -67,6 +56,27 @@ def config(run):
         for name in NAMES
     ]
     return {"static_resources": {"listeners": [listener], "clusters": clusters}}
+
+
+def routes(run):
+    """By prefix."""
+    return [
+        {"match": {"prefix": f"/api/{name}/"}, "route": {"cluster": NAMES[place % len(NAMES)]}}
+        for place, name in enumerate(run.work.names)
+    ]
+
+
+def tls(run):
+    """What callers are shown."""
+    if not run.work.tls:
+        return {}
+    file = {"filename": str(run.certificate)}
+    common = {
+        "alpn_protocols": ["h2", "http/1.1"] if run.work.http2 else ["http/1.1"],
+        "tls_certificates": [{"certificate_chain": file, "private_key": file}],
+    }
+    context = typed("transport_sockets.tls.v3.DownstreamTlsContext", common_tls_context=common)
+    return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context}}
 
 
 def filters(run):

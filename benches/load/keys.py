@@ -1,6 +1,8 @@
 """Keys of one run and the token that its callers send; nothing of them outlives the run's folder."""
 
 import base64
+import hashlib
+import hmac
 import json
 import re
 import secrets
@@ -11,10 +13,10 @@ from pathlib import Path
 class Keys:
     """Key material for one algorithm, in the forms that the gateways want."""
 
-    def __init__(self, work, folder):
-        self.algorithm = work.upper()
-        self.private = Path(folder) / f"{work}.pem"
-        self.public = Path(folder) / f"{work}.public.pem"
+    def __init__(self, algorithm, folder):
+        self.algorithm = algorithm.upper()
+        self.private = Path(folder) / f"{algorithm}.pem"
+        self.public = Path(folder) / f"{algorithm}.public.pem"
         self.secret = secrets.token_hex(24)
         if self.algorithm == "RS256":
             openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", self.private)
@@ -56,6 +58,26 @@ class Keys:
         command += ["--permissions", "members:read,members:write"]
         command += [] if self.is_shared() else ["--key-file", self.private]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def more(self, token, number):
+        """So many tokens, each of somebody else; the first is the one that is given. For shared secrets only."""
+        head, claims, _ = token.split(".")
+        known = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        yield token
+        for place in range(1, number):
+            claims = {**known, "sub": str(int(known["sub"]) + place)}
+            text = f"{head}.{base64url(json.dumps(claims, separators=(',', ':')).encode())}"
+            signature = hmac.digest(self.secret.encode(), text.encode(), hashlib.sha256)
+            yield f"{text}.{base64url(signature)}"
+
+
+def certificate(folder):
+    """Of P-256, for loopback, with its key in the same file."""
+    file, key = Path(folder) / "certificate.pem", Path(folder) / "certificate.key"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    openssl(*words.split(), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", file)
+    file.write_text(file.read_text() + key.read_text())
+    return file
 
 
 def openssl(*arguments):

