@@ -245,6 +245,10 @@ def zizmor_agrees() -> str:
     return f"zizmor {version('zizmor')}"
 
 
+def the_load_bench_counts_right() -> str:
+    return run(sys.executable, "benches/load/check.py").strip().splitlines()[-3]
+
+
 def promtool_agrees() -> str:
     rules = tracked("conf/observability/rules/*.yml")
     about = " ".join(run("promtool", "--version").split()[:3])
@@ -293,6 +297,7 @@ CHECKS: list[Callable[[], str]] = [
     schemas_of_compose_and_workflows_agree,
     actionlint_agrees,
     zizmor_agrees,
+    the_load_bench_counts_right,
 ]
 
 
