@@ -60,7 +60,7 @@ bench: setup ## How long single stages take (criterion)
 # `release`, as users have it, takes minutes to build; `bench` is quicker to build and a little slower.
 PROFILE ?= release
 
-bench-load: setup ## CPU per request beside HAProxy, nginx and Envoy (ARGS='--quick --work plain,hs256', PROFILE=bench)
+bench-load: setup ## CPU, latency and memory beside HAProxy, nginx, Envoy, Traefik and Caddy (ARGS='--quick --work plain,hs256', PROFILE=bench)
 	@benches/load/setup.sh $(TARGET)/bench-tools
 	$(if $(filter release,$(PROFILE)),@scripts/setup.sh release && scripts/release.sh $(TARGET),cargo build --profile $(PROFILE) --bin edgeway)
 	@benches/load/run.py --edgeway $(TARGET)/$(if $(filter release,$(PROFILE)),dist,$(if $(filter bench,$(PROFILE)),release,$(PROFILE)))/edgeway --tools $(TARGET)/bench-tools --json $(TARGET)/bench-load.json $(ARGS)
