@@ -30,11 +30,12 @@ class Caddy:
 
 def config(run):
     """One server, routes by prefix."""
+    nothing = {"handler": "static_response", "status_code": 404}
     server = {
         "listen": [f"127.0.0.1:{run.port}"],
         "automatic_https": {"disable": True},
         "protocols": ["h1", "h2"] if run.work.http2 else ["h1"],
-        "routes": [*map(lambda name: route(run, name), NAMES), {"handle": [{"handler": "static_response", "status_code": 404}]}],
+        "routes": [*(route(run, name) for name in NAMES), {"handle": [nothing]}],
     }
     apps = {"http": {"servers": {"all": server}}}
     if run.work.tls:

@@ -7,7 +7,7 @@ from works import BY_NAME
 
 WIDTH, MARGIN, COLUMN, GAP = 960, 24, 440, 32
 NAME, BAR, LINE, HEAD, BETWEEN = 96, 268, 18, 26, 16
-"""Of a panel: the names' width, the longest bar, the height of a bar with its gap, of its title, and what is below it."""
+"""Of a panel: the names' width, the longest bar, the height of a bar with its gap, of a title, and what is below."""
 
 TITLE = 60
 
@@ -109,7 +109,8 @@ def drawn(title, bars, names, left, top):
         kind = {"edgeway": "ours", "pass-through": "floor"}.get(gateway, "other")
         width = max(1.0, BAR * max(0.0, value) / longest)
         parts.append(label(left, y + 11, names.get(gateway, gateway), "work" if gateway == "edgeway" else ""))
-        parts.append(f'<rect class="{kind}" x="{left + NAME}" y="{y + 1}" width="{width:.1f}" height="{LINE - 6}" rx="2"/>')
+        size = f'width="{width:.1f}" height="{LINE - 6}" rx="2"'
+        parts.append(f'<rect class="{kind}" x="{left + NAME}" y="{y + 1}" {size}/>')
         parts.append(label(left + NAME + width + 6, y + 11, text, "small"))
     return "\n".join(parts)
 

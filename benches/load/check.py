@@ -59,7 +59,7 @@ class Figures(unittest.TestCase):
 
     def test_goals_of_works_that_were_not_run_are_not_judged(self):
         self.assertEqual(list(judged([costing("plain", "edgeway", [1.0])])), [])
-        rows = [costing("tokens", "edgeway", [11.0]), costing("hs256", "edgeway", [10.0]), costing("idle", "edgeway", [20.0])]
+        rows = [costing(work, "edgeway", [cost]) for work, cost in [("tokens", 11.0), ("hs256", 10.0), ("idle", 20.0)]]
         self.assertEqual([round(one["measured"], 2) for one in judged(rows)], [1.1, 20.0])
 
     def test_goals_are_about_works_of_the_same_rounds(self):
@@ -83,7 +83,7 @@ class Shown(unittest.TestCase):
         texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
         shown = [work for work in WORKS if len(work.peers) > 1]
         self.assertEqual(texts.count("Edgeway"), len(shown))
-        self.assertEqual(texts.count("HAProxy 2.6"), 5)
+        self.assertEqual(texts.count("HAProxy 2.6"), 2)
         self.assertIn("prefers-color-scheme: dark", chart(found(rows)))
 
     def test_every_work_and_goal_is_in_a_table(self):
@@ -98,7 +98,8 @@ class Tools(unittest.TestCase):
     """What is read and written."""
 
     def test_lengths_of_time(self):
-        for text, micros in [("  50%  812.00us", 812), ("Stdev 91.50%\n  50%   1.50ms", 1500), ("   50%    2.00s", 2e6)]:
+        texts = {"  50%  812.00us": 812, "Stdev 91.50%\n  50%   1.50ms": 1500, "   50%    2.00s": 2e6}
+        for text, micros in texts.items():
             self.assertEqual(load.micros(r"(?m)^ +50%\s+(\S+)", text), micros)
 
     def test_an_answer_is_whole_with_its_length(self):

@@ -16,6 +16,9 @@ from works import Run
 FORGIVEN = 0.01
 """Share of requests that Redis may have been too slow for, before a round says nothing about counting there."""
 
+STILL = 3
+"""Rounds are enough for memory, which hardly differs between them."""
+
 
 @dataclass
 class Entry:
@@ -84,11 +87,13 @@ class Contest:
     def measure(self):
         """The first round warms caches and connections up, and is not counted. Memory has no such round."""
         warm = not self.works[0].idle
+        names = ", ".join(work.name for work in self.works)
         if warm:
             for entry in self.entries:
                 self.start(entry)
-        for place in range(0 if warm else 1, self.asked.rounds + 1):
-            print(f"{', '.join(work.name for work in self.works)}: round {place} of {self.asked.rounds}", file=sys.stderr)
+        rounds = self.asked.rounds if warm else min(self.asked.rounds, STILL)
+        for place in range(0 if warm else 1, rounds + 1):
+            print(f"{names}: round {place} of {rounds}", file=sys.stderr)
             for entry in self.entries:
                 if not entry.lost:
                     self.turn(entry, place)
@@ -122,7 +127,8 @@ class Contest:
         before = server.cpu()
         seconds = self.asked.seconds if place else self.asked.warm
         answered = load.put(entry.run, seconds, self.asked.connections, place)
-        figures = {"cpu_us": (server.cpu() - before) / answered.requests, **vars(answered), "rss_mib": server.resident()}
+        cost = (server.cpu() - before) / answered.requests
+        figures = {"cpu_us": cost, **vars(answered), "rss_mib": server.resident()}
         asked = redis.scripts() - counted if redis else 0
         if redis and asked < (1 - FORGIVEN) * answered.requests:
             raise Trouble(f"{answered.requests} requests, and only {asked} counted in Redis")

@@ -46,7 +46,7 @@ GOALS = [
     Goal("limit-exact", 2.0, 1.6, beside="edgeway", at="limit-local"),
     Goal("idle", 26.0, 16.0, figure="idle_kib", unit="KiB each"),
 ]
-"""That 10,000 routes cost what 10 do is counted in instructions (`make bench-instructions`): by the clock, 2 % are noise."""
+"""That 10,000 routes cost what 10 do is counted in instructions (`make bench-instructions`): by the clock 2 % are noise."""
 
 
 def judged(rows):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Requests at the times of a Poisson process, whatever the answers (open loop): latency.py PORT PATH RATE SECONDS SEED.
 
-Latency counts from the time at which a request was due, so that a gateway that stops for a while pays for all that should
-have been sent meanwhile. h2load --rps counts from when it did send, and its connections are in step; so this is a program
-of its own. What has no answer two seconds after the end counts with its age.
+Latency counts from the time at which a request was due, so that a gateway that stops for a while pays for all that
+should have been sent meanwhile. h2load --rps counts from when it did send, and its connections are in step; so this is a
+program of its own. What has no answer two seconds after the end counts with its age.
 """
 
 import gc

@@ -21,11 +21,12 @@ class Nginx:
     def command(run):
         """How it is started."""
         servers = " ".join(f"server {address};" for address in run.endpoints)
-        pools = "\n".join(f"upstream {name} {{ {servers} keepalive 100; keepalive_requests {ENDLESS}; }}" for name in NAMES)
-        tls = ""
+        kept = f"{servers} keepalive 100; keepalive_requests {ENDLESS};"
+        pools = "\n".join(f"upstream {name} {{ {kept} }}" for name in NAMES)
+        tls, words = "", f"127.0.0.1:{run.port}"
         if run.work.tls:
             tls = f"ssl_certificate {run.certificate}; ssl_certificate_key {run.certificate};"
-        words = " ".join([f"127.0.0.1:{run.port}", *(["ssl"] if run.work.tls else []), *(["http2"] if run.work.http2 else [])])
+            words += " ssl http2" if run.work.http2 else " ssl"
         server = f"""
             server {{
                 listen {words}; {tls}

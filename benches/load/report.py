@@ -5,6 +5,9 @@ import statistics
 from works import BY_NAME
 
 
+WAITS = ["median", "99 %", "99.9 %", "sent late (99 %)", "unanswered", "CPU µs/request"]
+
+
 def report(found):
     """All tables, and where the figures are from."""
     rows = found["rows"]
@@ -32,8 +35,9 @@ def costs(rows):
         yield head("work", "gateway", "CPU µs/request", "min–max", "ratio to HAProxy", "requests/s", "RSS MiB")
     for row in rows:
         ratio = f"{row['ratio']:.2f}" if row["ratio"] else "–"
+        span = f"{row['cpu_us_min']:.1f}–{row['cpu_us_max']:.1f}"
         yield (
-            f"| {row['work']} | {row['gateway']} | {row['cpu_us']:.1f} | {row['cpu_us_min']:.1f}–{row['cpu_us_max']:.1f} "
+            f"| {row['work']} | {row['gateway']} | {row['cpu_us']:.1f} | {span} "
             f"| {ratio} | {row['rps']:,.0f} | {row['rss_mib']:.0f} |"
         )
 
@@ -41,7 +45,7 @@ def costs(rows):
 def latencies(rows):
     """At fixed rates."""
     if rows:
-        yield head("at a fixed rate", "gateway", "median", "99 %", "99.9 %", "sent late (99 %)", "unanswered", "CPU µs/request")
+        yield head("at a fixed rate", "gateway", *WAITS)
     for row in rows:
         times = " | ".join(f"{row[name] / 1000:.2f} ms" for name in ["p50", "p99", "p999", "late"])
         yield (

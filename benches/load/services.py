@@ -22,13 +22,13 @@ def large():
 
 
 def upstream(folder, ports):
-    """The static service: 1 KiB or 64 KiB of JSON; and on paths of their own what it was told, and how long a body was."""
+    """The static service: 1 KiB or 64 KiB of JSON; on paths of their own what it was told, and how long a body was."""
     file = Path(folder) / "large.json"
     file.write_text(large())
     told = ",".join(f'"{name}":"$http_{name}"' for name in ["x_user_id", "x_user_name", "x_user_role"])
     listen = "\n".join(f"listen 127.0.0.1:{port};" for port in ports)
     echo = "\n".join(f"location /api/{name}/echo {{ return 200 '{{{told}}}'; }}" for name in NAMES)
-    # nginx answers `return` before it has read a body. What it sends on is what it has read: a second hop says how much.
+    # nginx answers `return` before it has read a body. What it sends on is what it has read: a second hop says.
     length = f"""
         location = /api/members/length {{
             client_body_buffer_size 64k; proxy_set_body $request_body; proxy_pass http://127.0.0.1:{ports[0]}/length;
