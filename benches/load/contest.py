@@ -124,9 +124,11 @@ class Contest:
         """CPU and latency under load."""
         server, redis = entry.server, self.scene.redis if entry.run.redis else None
         counted = redis.scripts() if redis else 0
+        server.must_run()
         before = server.cpu()
         seconds = self.asked.seconds if place else self.asked.warm
         answered = load.put(entry.run, seconds, self.asked.connections, place)
+        server.must_run()
         cost = (server.cpu() - before) / answered.requests
         figures = {"cpu_us": cost, **vars(answered), "rss_mib": server.resident()}
         asked = redis.scripts() - counted if redis else 0

@@ -61,8 +61,7 @@ class Server:
         """Wait until it listens."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            if self.process.poll() is not None:
-                raise Trouble(f"{self.name} ended at its start: {self.last_words()}")
+            self.must_run()
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 return self
@@ -74,6 +73,11 @@ class Server:
         """The end of what it said."""
         text = self.errors.read_text(errors="replace") + self.output.read_text(errors="replace")
         return " / ".join(text.strip().splitlines()[-3:])
+
+    def must_run(self):
+        """Raise its last words where it has ended by itself."""
+        if self.process.poll() is not None:
+            raise Trouble(f"{self.name} ended: {self.last_words()}")
 
     def cpu(self):
         """Microseconds of CPU of all its threads and children, in user and kernel mode, since it began."""

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import nginx
+from processes import Trouble
 from works import NAMES
 
 LARGE = 64 * 1024
@@ -52,8 +53,11 @@ class Redis:
 
     def scripts(self):
         """How many it has run. A limit asks one each time; the commands within it do not count."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            connection.sendall(b"INFO commandstats\r\nQUIT\r\n")
-            with connection.makefile() as answer:
-                text = answer.read()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+                connection.sendall(b"INFO commandstats\r\nQUIT\r\n")
+                with connection.makefile() as answer:
+                    text = answer.read()
+        except OSError as error:
+            raise Trouble(f"Redis does not answer: {error}") from None
         return sum(int(calls) for calls in re.findall(r"cmdstat_(?:evalsha|eval|fcall):calls=(\d+)", text))
