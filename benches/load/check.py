@@ -28,7 +28,7 @@ def costing(work, gateway, costs, mark=()):
 
     def figures(cost):
         latency = {"p50": 100.0, "p99": 200.0, "p999": 300.0, "late": 10.0, "unanswered": 0}
-        return {"cpu_us": cost, "idle_kib": cost, "rps": 1.0, "rss_mib": 1.0, **latency}
+        return {"cpu_us": cost, "idle_kib": cost, "rps": 1.0, "rss_mib": 1.0, "waited": 0.01, **latency}
 
     rounds = [[cost and figures(cost) for cost in one] for one in (costs, mark)]
     return row(work, gateway, *rounds)

@@ -125,17 +125,19 @@ class Contest:
         server, redis = entry.server, self.scene.redis if entry.run.redis else None
         counted = redis.scripts() if redis else 0
         server.must_run()
-        before = server.cpu()
+        before, waited = server.cpu(), server.waited()
         seconds = self.asked.seconds if place else self.asked.warm
         answered = load.put(entry.run, seconds, self.asked.connections, place)
         server.must_run()
         cost = (server.cpu() - before) / answered.requests
-        figures = {"cpu_us": cost, **vars(answered), "rss_mib": server.resident()}
+        # Of the thread that waited longest: the one that serves.
+        waits = [now - waited.get(thread, now) for thread, now in server.waited().items()]
+        machine = {"rss_mib": server.resident(), "waited": max(waits, default=0.0) / seconds}
         asked = redis.scripts() - counted if redis else 0
         if redis and asked < (1 - FORGIVEN) * answered.requests:
             raise Trouble(f"{answered.requests} requests, and only {asked} counted in Redis")
         server.forget_output()
-        return figures
+        return {"cpu_us": cost, **vars(answered), **machine}
 
     def rows(self):
         """What was found of each gateway; ratios to HAProxy 2.8 or, where there is none, to HAProxy."""

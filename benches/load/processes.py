@@ -84,6 +84,17 @@ class Server:
         # Its own, and those of children that have ended.
         return sum(sum(map(int, stat(pid)[11:15])) for pid in family(self.process.pid)) * TICK
 
+    def waited(self):
+        """By thread, the seconds for which it could have run, and others had the core. Not every kernel tells."""
+        found = {}
+        for file in Path("/proc").glob(f"{self.process.pid}/task/*/schedstat"):
+            try:
+                found[file.parent.name] = int(file.read_text().split()[1]) / 1e9
+            except OSError:
+                # A thread that has just ended.
+                continue
+        return found
+
     def resident(self):
         """Resident memory, in MiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -19,7 +19,7 @@ def report(found):
         list(goals(found["goals"])),
         [f"- left out of {one['work']}: {one['gateway']}, because {one['why']}" for one in found["lost"]],
         [f"- {name}: {version}" for name, version in found["versions"].items()],
-        [found["how"]],
+        [found["how"], *quiet(rows)],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
@@ -71,6 +71,17 @@ def memory(rows):
         yield (
             f"| {BY_NAME[row['work']].idle:,} | {row['gateway']} | {statistics.median(each):.1f} "
             f"| {min(each):.1f}–{max(each):.1f} | {row['rss_mib']:.0f} |"
+        )
+
+
+def quiet(rows):
+    """Whether the machine was ours."""
+    shares = [one["waited"] for row in rows for one in row["rounds"] if one and "waited" in one]
+    if shares:
+        share = f"{statistics.median(shares):.0%} of their turns (at worst {max(shares):.0%})"
+        yield (
+            f"Gateways waited for their core {share}. "
+            "With more than a few percent the machine was not theirs, and figures are a first look at most."
         )
 
 
