@@ -7,7 +7,7 @@ use super::{
     support::{
         Authority, Files, Gateway, Wanted,
         callers::{Callers, Crowd, Place, StandIn, trusting},
-        replace, within_patience,
+        in_turn, replace, within_patience,
     },
 };
 use nix::{
@@ -274,6 +274,7 @@ fn sections(services: &[StandIn; 2], files: &Files, turn: usize) -> String {
 
 #[test]
 fn nothing_that_is_changed_costs_a_request() {
+    let _turn = in_turn();
     let stage = Stage::set();
     let load = Load::start(stage.gateway.address, "first");
     let callers = stage.callers();

@@ -1,6 +1,6 @@
 //! What a real browser makes of our CORS headers: pages of several origins, each of which asks the gateway.
 
-use super::support::{Answer, Gateway, Upstream, chromium, within_patience};
+use super::support::{Answer, Gateway, Upstream, chromium, in_turn, within_patience};
 use serde_json::Value;
 use std::process::{Child, Stdio};
 use tempfile::TempDir;
@@ -140,6 +140,7 @@ const STRANGER: &str = "simple failed, form failed, refused failed, badToken fai
 
 #[test]
 fn a_browser_shows_answers_to_pages_of_allowed_origins_alone() {
+    let _turn = in_turn();
     let (pages, elsewhere) = (pages(), pages());
     let (port, other) = (pages.address.port(), elsewhere.address.port());
     // It names nobody itself, whatever it is asked for.

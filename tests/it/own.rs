@@ -1,6 +1,6 @@
 //! The gateway's own pages: as documents, and as a browser shows them.
 
-use super::support::{Gateway, PATIENCE, Response, Upstream, chromium};
+use super::support::{Gateway, PATIENCE, Response, Upstream, chromium, in_turn};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -223,6 +223,7 @@ fn documentation_can_be_switched_off() {
 
 /// The page after its scripts ran, and what the browser said about it.
 fn rendered(gateway: &Gateway, path: &str) -> (String, String) {
+    let _turn = in_turn();
     let profile = TempDir::new().unwrap();
     // Another host is no host: what a page asks of one fails, and is in the log.
     let output = chromium(profile.path(), "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")

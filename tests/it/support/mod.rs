@@ -31,6 +31,7 @@ pub use token::{SECRET, bearer};
 pub use upstream::{Answer, Request, Upstream};
 
 use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -48,6 +49,12 @@ pub fn within_patience(mut done: impl FnMut() -> bool) -> bool {
         thread::sleep(Duration::from_millis(5));
     }
     false
+}
+
+/// For tests that take the whole machine, and those with a browser, which gets nowhere beside one: each waits for its turn.
+pub fn in_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A port that nobody listens on, for what must not be there.
