@@ -58,7 +58,7 @@ impl<'t> Checker<'t> {
 
     fn ext_auth(&mut self, here: &str, route: &Map<String, Value>) {
         let Some(name) = route.get("ext_auth").and_then(Value::as_str) else { return };
-        if self.tree.value["ext_auth"].get(name).is_none() {
+        if !is_named(&self.tree.value, "ext_auth", name) {
             let known = suggestion(name, section(&self.tree.value, "ext_auth").map(|(name, _)| name.as_str()));
             self.wrong(&format!("{here}/ext_auth"), format!("ext_auth has nobody named {name:?}{known}"));
         }
@@ -125,7 +125,7 @@ impl<'t> Checker<'t> {
         match given.as_slice() {
             ["service"] => {
                 let Some(service) = route["service"].as_str() else { return };
-                if self.tree.value["services"].get(service).is_none() {
+                if !is_named(&self.tree.value, "services", service) {
                     let known = || section(&self.tree.value, "services").map(|(name, _)| name.as_str());
                     let reason = format!("no service named {service:?}{}", suggestion(service, known()));
                     self.wrong(&format!("{here}/service"), reason);
@@ -272,6 +272,11 @@ fn is_nearly_an_action(key: &str) -> bool {
 /// The entries of a map at the top level.
 fn section<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = (&'v String, &'v Value)> {
     value[key].as_object().into_iter().flatten()
+}
+
+/// Whether a map at the top level has this entry.
+fn is_named(value: &Value, key: &str, name: &str) -> bool {
+    value.get(key).is_some_and(|section| section.get(name).is_some())
 }
 
 /// The routes that are maps, with their places in the list.

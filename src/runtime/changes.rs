@@ -84,7 +84,7 @@ fn without_entries(config: &Config) -> Value {
         security_headers: config.security_headers.clone(),
         limits: config.limits.clone(),
         max_body: config.max_body,
-        timeouts: config.timeouts.clone(),
+        timeouts: config.timeouts,
         health: config.health.clone(),
         dns: config.dns.clone(),
         services: BTreeMap::new(),
