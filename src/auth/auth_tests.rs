@@ -54,11 +54,8 @@ fn headers_of(claims: &Value, expected: &[(&str, &str)]) {
     let mut claims = claims.clone();
     claims["exp"] = (unix_seconds() + 60).into();
     let identity = ask(&authenticator(&hs256()), &signed(&claims)).unwrap();
-    let mut found: Vec<_> = identity
-        .headers()
-        .iter()
-        .map(|(name, value)| (str::from_utf8(name).unwrap(), value.to_str().unwrap()))
-        .collect();
+    let mut found: Vec<_> =
+        identity.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     found.sort();
     assert_eq!(found, expected, "{claims}");
 }

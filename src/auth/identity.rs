@@ -1,7 +1,6 @@
 use super::{
     ClaimsConfig, consumers::sha256_in_hex, consumers_config::ConsumerConfig, jwt::Claims, revocation::LONGEST_ID,
 };
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use serde_json::Value;
@@ -17,7 +16,7 @@ pub struct Identity {
     username: Option<Box<str>>,
     roles: Box<[Box<str>]>,
     permissions: Box<[Box<str>]>,
-    headers: Box<[(Bytes, HeaderValue)]>,
+    headers: Box<[(HeaderName, HeaderValue)]>,
     claims: Claims,
     /// What a revocation of this token alone would name.
     token: Option<Box<str>>,
@@ -45,7 +44,7 @@ impl Identity {
         let text = |path: &str| at_path(&claims, path).and_then(scalar).map(|text| text.into());
         let value = |(name, path): &(HeaderName, Box<str>)| {
             let words = **path == *told.claims.permissions;
-            Some((Bytes::copy_from_slice(name.as_str().as_bytes()), header_value(words, at_path(&claims, path)?)?))
+            Some((name.clone(), header_value(words, at_path(&claims, path)?)?))
         };
         let date = |name: &str| claims.get(name).and_then(Value::as_f64).map(|seconds| seconds as u64);
         Self {
@@ -92,9 +91,8 @@ impl Identity {
         self.username.as_deref()
     }
 
-    /// Ready-made headers for the service, names in small letters: a copy of one is two reference counts. pingora would
-    /// write a `HeaderName` down anew for each head.
-    pub fn headers(&self) -> &[(Bytes, HeaderValue)] {
+    /// Ready-made headers for the service: a copy of one is two reference counts.
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.headers
     }
 

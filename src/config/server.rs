@@ -36,7 +36,7 @@ pub struct ServerConfig {
     /// Folder for the pid file and the upgrade socket. Where it cannot be written, a folder of the user's own in the
     /// temp folder is taken; where neither can, the gateway runs without them and says so. Default: /run/edgeway.
     pub run_dir: String,
-    /// Idle connections to services that are kept in all. Default: 100.
+    /// Idle connections to services that are kept in all; once for requests without a body, and once for the others. Default: 100.
     #[schemars(range(max = 100_000))]
     pub upstream_idle_connections: usize,
     /// Accepted without effect, because pingora keeps one idle pool for all endpoints. Default: not set.

@@ -24,6 +24,7 @@
 
 mod chunks;
 mod deadline;
+mod direct;
 mod door;
 mod guard;
 mod head;
@@ -38,6 +39,7 @@ mod proxy_header;
 mod tell;
 mod websocket;
 
+pub use direct::{Direct, Next};
 pub use door::Door;
 use door::Place;
 pub use head::content_length;

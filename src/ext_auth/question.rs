@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// What an authoriser is told about a request, beside the headers that it is configured to hear.
@@ -18,8 +17,8 @@ pub struct Question<'r> {
     pub headers: &'r HeaderMap,
     /// Whether a header of this name is the caller's to say.
     pub is_believed: &'r (dyn Fn(&HeaderName) -> bool + Sync),
-    /// What the gateway knows about the caller; names in small letters.
-    pub identity: &'r [(Bytes, HeaderValue)],
+    /// What the gateway knows about the caller.
+    pub identity: &'r [(HeaderName, HeaderValue)],
 }
 
 /// In the words of Traefik, which many authorisers know.
@@ -34,7 +33,7 @@ impl Question<'_> {
     pub(super) fn said(&self, chosen: &[HeaderName]) -> HeaderMap {
         let mut said = HeaderMap::with_capacity(5 + chosen.len());
         for name in chosen {
-            let known = self.identity.iter().find(|(own, _)| **own == *name.as_str().as_bytes());
+            let known = self.identity.iter().find(|(own, _)| own == name);
             match known {
                 Some((_, value)) => _ = said.insert(name.clone(), value.clone()),
                 None if (self.is_believed)(name) => {

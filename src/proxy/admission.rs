@@ -77,8 +77,8 @@ pub(super) async fn admit(
         *target = slashes(snapshot, head, target, index, route)?;
     }
 
-    let matched =
-        Matched { snapshot, route, target, headers: &head.headers, client: peer.client, websocket: is_websocket(head) };
+    let (headers, client, websocket) = (&head.headers, peer.client, is_websocket(&head.headers, head.version));
+    let matched = Matched { snapshot, route, target, headers, client, websocket };
     permit(&matched, head, peer, found).await?;
     match &route.action {
         Action::Forward(service) => Ok(Verdict::Forward(*service)),
@@ -102,7 +102,13 @@ async fn see_inside(
 
 fn credentials<'r>(head: &'r RequestHeader, peer: Peer<'r>, query: Option<&'r str>) -> Credentials<'r> {
     let (trusted, certificate) = (peer.client.trusted, peer.certificate);
-    Credentials { headers: &head.headers, query, websocket: is_websocket(head), trusted, certificate }
+    Credentials {
+        headers: &head.headers,
+        query,
+        websocket: is_websocket(&head.headers, head.version),
+        trusted,
+        certificate,
+    }
 }
 
 /// Whether this caller may do this.

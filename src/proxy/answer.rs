@@ -21,7 +21,9 @@ pub(super) fn check(
 ) -> Result<(), Rejection> {
     let status = response.status;
     let interim = status.is_informational();
-    if status.as_u16() > 599 || (status == StatusCode::SWITCHING_PROTOCOLS && !strict::is_websocket(request)) {
+    if status.as_u16() > 599
+        || (status == StatusCode::SWITCHING_PROTOCOLS && !strict::is_websocket(&request.headers, request.version))
+    {
         return Err(Rejection::BadGateway);
     }
     if interim && ctx.attempts.count_interim() > MOST_INTERIM {

@@ -2,7 +2,7 @@
 //!
 //! How long each may take is in `waiting.rs`, what becomes of it in `outcome.rs`.
 
-use super::{Rejection, TimeoutKind, ctx::RequestCtx, strict::asks_for_websocket};
+use super::{Rejection, TimeoutKind, ctx::RequestCtx, downstream::Downstream};
 use crate::{
     resilience::Permit,
     runtime::Fallback,
@@ -13,7 +13,6 @@ use http::StatusCode;
 use pingora::{
     http::RequestHeader,
     prelude::{HttpPeer, Result},
-    proxy::Session,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -76,10 +75,10 @@ impl Attempts {
 
 impl RequestCtx {
     /// Choose an endpoint and its timeouts.
-    pub(super) async fn begin_attempt(&mut self, session: &mut Session) -> Result<HttpPeer, Rejection> {
+    pub(super) async fn begin_attempt(&mut self, session: &mut dyn Downstream) -> Result<HttpPeer, Rejection> {
         let timeouts = self.route().map(|route| route.timeouts).ok_or(Rejection::Internal)?;
         let mut now = Instant::now();
-        self.attempts.tunnel = asks_for_websocket(session);
+        self.attempts.tunnel = session.asks_for_websocket();
         if self.has_arrived(session) {
             self.request_arrived(timeouts, now);
         }
@@ -111,7 +110,7 @@ impl RequestCtx {
     }
 
     /// Leave, a place, an endpoint: in this order, so that a place is not kept by who has no leave.
-    async fn choose(&mut self, session: &Session, now: Instant) -> Result<Attempt, Rejection> {
+    async fn choose(&mut self, session: &dyn Downstream, now: Instant) -> Result<Attempt, Rejection> {
         let snapshot = self.snapshot.clone();
         let service = self.service_index().and_then(|index| snapshot.service(index)).ok_or(Rejection::Internal)?;
         let mut moment = service.moment(now.into_std());
@@ -133,8 +132,8 @@ impl RequestCtx {
         Ok(attempt)
     }
 
-    fn pick(&self, service: &Service, session: &Session, now: Moment) -> Result<Attempt, Rejection> {
-        let head = session.req_header();
+    fn pick(&self, service: &Service, session: &dyn Downstream, now: Moment) -> Result<Attempt, Rejection> {
+        let head = session.head();
         let caller = self.caller(head);
         match service.pick(&self.attempts.tried, &caller, now) {
             // All were asked. One of them may be asked again where only its connection was at fault.

@@ -43,11 +43,11 @@ impl Client {
         port: None,
     };
 
-    /// Who stands behind the connection of `session`.
-    pub(super) fn of(session: &Session, trusted: &[Network]) -> Self {
-        let Some(SocketAddr::Inet(peer)) = session.client_addr() else { return Self::UNKNOWN };
-        let port = session.server_addr().and_then(|own| own.as_inet()).map(|own| own.port());
-        Self { scheme: scheme(session), port, ..Self::resolve(peer.ip(), &session.req_header().headers, trusted) }
+    /// Who stands behind a connection.
+    pub(super) fn of(connection: &Connection, headers: &HeaderMap, trusted: &[Network]) -> Self {
+        let &Connection { peer, port, scheme } = connection;
+        let Some(peer) = peer else { return Self::UNKNOWN };
+        Self { scheme, port, ..Self::resolve(peer, headers, trusted) }
     }
 
     /// Read `X-Forwarded-For` from right to left, as long as proxies in `trusted` vouch for it. `Forwarded` is not asked:
@@ -108,9 +108,25 @@ impl Client {
     }
 }
 
-/// What the peer speaks with the gateway.
-fn scheme(session: &Session) -> &'static str {
-    let encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+/// What a connection tells about its peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connection {
+    pub(super) peer: Option<IpAddr>,
+    /// The port that the peer is connected to.
+    pub(super) port: Option<u16>,
+    /// What the peer speaks with the gateway.
+    pub(super) scheme: &'static str,
+}
+
+impl Connection {
+    pub(super) fn of(session: &Session) -> Self {
+        let peer = session.client_addr().and_then(SocketAddr::as_inet).map(|peer| peer.ip());
+        let port = session.server_addr().and_then(SocketAddr::as_inet).map(|own| own.port());
+        Self { peer, port, scheme: scheme(session.digest().is_some_and(|digest| digest.ssl_digest.is_some())) }
+    }
+}
+
+pub(super) fn scheme(encrypted: bool) -> &'static str {
     if encrypted { "https" } else { "http" }
 }
 

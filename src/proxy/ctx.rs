@@ -1,6 +1,11 @@
-use super::{Rejection, admission, admission::Admission, attempt::Attempts, client::Client};
+use super::{
+    Rejection, admission,
+    admission::Admission,
+    attempt::Attempts,
+    client::{Client, Connection},
+};
 use crate::{
-    connection::{self, Lifetime},
+    connection::Lifetime,
     cors::Cors,
     observability::{Level, Line, LongLived, RequestId, metrics::ServiceMetrics},
     routing::Target,
@@ -8,12 +13,11 @@ use crate::{
     types::Pinned,
     upstream::{Observed, Service, Verdict},
 };
-use http::{HeaderValue, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, uri::PathAndQuery};
 use pingora::{
     ErrorType,
     http::RequestHeader,
     prelude::{Error, Result},
-    proxy::Session,
 };
 use std::{
     fmt,
@@ -62,10 +66,11 @@ impl RequestCtx {
     }
 
     /// The head is here: who calls, and under which name.
-    pub(super) fn begin(&mut self, session: &Session) {
-        self.client = Client::of(session, self.listener().map_or(&[][..], |listener| &listener.trusted_proxies));
+    pub(super) fn begin(&mut self, connection: &Connection, headers: &HeaderMap) {
+        let trusted = self.listener().map_or(&[][..], |listener| &listener.trusted_proxies);
+        self.client = Client::of(connection, headers, trusted);
         if self.client.trusted
-            && let Some(kept) = session.req_header().headers.get(&super::headers::REQUEST_ID).and_then(RequestId::kept)
+            && let Some(kept) = headers.get(&super::headers::REQUEST_ID).and_then(RequestId::kept)
         {
             self.id = kept;
         }
@@ -77,12 +82,11 @@ impl RequestCtx {
         admission::check_address(addresses, self.client.address, &mut self.found)
     }
 
-    /// Whether the connection ends with this request: it is over its limits, or the process leaves.
-    pub(super) fn is_last(&self, session: &Session, listener: &Listener) -> bool {
+    /// How long the connection of this request may be used: no longer where the process leaves.
+    pub(super) fn lifetime(&self, listener: &Listener) -> Lifetime {
         let leaves = self.snapshot.process.departure.is_polite();
         let &Listener { max_connection_age: age, max_requests_per_connection: requests, .. } = listener;
-        let lifetime = if leaves { Lifetime::OVER } else { Lifetime { age, requests } };
-        connection::is_last(session.as_downstream(), self.started, lifetime)
+        if leaves { Lifetime::OVER } else { Lifetime { age, requests } }
     }
 
     pub(super) fn listener(&self) -> Option<&Listener> {

@@ -16,13 +16,14 @@ use super::{
     Rejection, admission,
     admission::{Peer, Verdict},
     answer,
+    client::Connection,
     ctx::RequestCtx,
     headers, http2, reply, strict,
 };
 use crate::{connection, routing::Target, runtime::Live, types::ClientCertificate};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode, request::Parts};
 use pingora::{
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
@@ -65,15 +66,16 @@ impl ProxyHttp for Gateway {
             head = Box::pin(http2::check_empty(session, ctx.snapshot.idle)).await;
         }
         let Some(listener) = ctx.snapshot.listener(self.listener) else { return Err(ctx.refuse(Rejection::Internal)) };
-        let last = ctx.is_last(session, listener);
+        let last = connection::is_last(session.as_downstream(), ctx.started(), ctx.lifetime(listener));
         // Without a value, pingora waits for the next request for ever; where it has said no already, that stands.
         if session.get_keepalive().is_some() {
             session.set_keepalive((!last).then_some(listener.keepalive_seconds));
         }
         session.set_read_timeout(Some(ctx.snapshot.idle));
         session.set_write_timeout(Some(ctx.snapshot.idle));
-        let checked = head.and_then(|()| strict::check_head(session, listener));
-        ctx.begin(session);
+        let length = strict::raw_length(session);
+        let checked = head.and_then(|()| strict::check_head(session.req_header(), length, listener));
+        ctx.begin(&Connection::of(session), &session.req_header().headers);
         checked.and_then(|()| ctx.check_address()).map_err(|rejection| {
             if matches!(rejection, Rejection::Malformed(_)) {
                 // Nobody knows where the next request begins.
@@ -125,7 +127,10 @@ impl ProxyHttp for Gateway {
         ctx: &mut Box<RequestCtx>,
     ) -> Result<()> {
         ctx.request_sent(session);
-        headers::to_upstream(request, ctx)
+        let mut parts = Parts::from(std::mem::replace(request, RequestHeader::build_no_case(Method::GET, b"/", None)?));
+        headers::to_upstream(&mut parts, ctx);
+        *request = parts.into();
+        Ok(())
     }
 
     /// A piece of the request's body, or its end.

@@ -15,7 +15,8 @@ use crate::{
     types::is_same_for_cgi,
 };
 use http::{
-    HeaderName, HeaderValue, header,
+    HeaderMap, HeaderName, HeaderValue, header,
+    request::Parts,
     uri::{Authority, PathAndQuery},
 };
 use pingora::{
@@ -47,33 +48,35 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 /// What tells callers which software runs behind the gateway.
 const REVEALING: [HeaderName; 2] = [header::SERVER, HeaderName::from_static("x-powered-by")];
 
-/// What the service is told.
-pub(super) fn to_upstream(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
-    speak_for(request, ctx.found.identity.as_deref(), ctx.snapshot.auth.protected(), ctx.client.word())?;
-    forwarded(request, ctx)?;
-    request.insert_header(REQUEST_ID.as_str(), ctx.id.header())?;
+/// What the service is told. Names are written in small letters, whatever the caller's are: they mean the same (RFC 9110
+/// section 5.1), and to keep both spellings costs a second map for each head.
+pub(super) fn to_upstream(request: &mut Parts, ctx: &RequestCtx) {
+    let headers = &mut request.headers;
+    speak_for(headers, ctx.found.identity.as_deref(), ctx.snapshot.auth.protected(), ctx.client.word());
+    forwarded(headers, ctx);
+    headers.insert(REQUEST_ID.clone(), ctx.id.header());
     if let Some(host) = ctx.upstream_host() {
-        request.insert_header(header::HOST, host)?;
+        headers.insert(header::HOST, host);
     }
     // Over whatever a caller or a proxy says: it is this gateway that waits.
     if let Some(patience) = ctx.patience() {
-        request.insert_header(PATIENCE.as_str(), patience)?;
+        headers.insert(PATIENCE.clone(), patience);
     }
     if let Some(path) = &ctx.rewritten {
-        request.set_uri(path.clone().into());
+        request.uri = path.clone().into();
     }
-    strip_handshake(request, ctx.snapshot.auth.tokens())?;
-    if ctx.route().is_some_and(|route| !route.auth.is_public()) {
-        strip(request, &ctx.snapshot.auth)?;
+    strip_handshake(request, ctx.snapshot.auth.tokens());
+    let (headers, route) = (&mut request.headers, ctx.route());
+    if route.is_some_and(|route| !route.auth.is_public()) {
+        strip(headers, &ctx.snapshot.auth);
     }
     // After that: what the authoriser says in place of the caller's credentials is for the service.
-    if let Some(authoriser) = ctx.route().and_then(|route| route.ext_auth.as_deref()) {
-        say_for(request, authoriser, ctx.found.told.as_ref())?;
+    if let Some(authoriser) = route.and_then(|route| route.ext_auth.as_deref()) {
+        say_for(headers, authoriser, ctx.found.told.as_ref());
     }
-    if let Some(route) = ctx.route() {
-        route.request_headers.apply_to_request(request)?;
+    if let Some(route) = route {
+        route.request_headers.apply_to_request(headers);
     }
-    Ok(())
 }
 
 /// Whether the peer's word about others counts.
@@ -87,34 +90,24 @@ pub enum Word {
 
 /// Put what the gateway knows about the caller in place of what the caller says, in every spelling. Most requests carry
 /// nothing that has to go, and then nothing is allocated.
-///
-/// # Errors
-/// None that ready-made names and values could cause; pingora's signature has one.
-pub fn speak_for(
-    request: &mut RequestHeader,
-    identity: Option<&Identity>,
-    protected: &Protected,
-    word: Word,
-) -> Result<()> {
-    let refused = |name: &&HeaderName| !is_believed(name, protected, word);
-    let found: Vec<HeaderName> = request.headers.keys().filter(refused).cloned().collect();
-    for name in &found {
-        request.remove_header(name);
+pub fn speak_for(headers: &mut HeaderMap, identity: Option<&Identity>, protected: &Protected, word: Word) {
+    remove(headers, |name| !is_believed(name, protected, word));
+    for (name, value) in identity.map_or(&[][..], Identity::headers) {
+        headers.insert(name.clone(), value.clone());
     }
-    let headers = identity.map_or(&[][..], Identity::headers);
-    headers.iter().try_for_each(|(name, value)| request.insert_header(name.clone(), value.clone()))
+}
+
+fn remove(headers: &mut HeaderMap, is_meant: impl Fn(&HeaderName) -> bool) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| is_meant(name)).cloned().collect();
+    found.iter().for_each(|name| _ = headers.remove(name));
 }
 
 /// Put what an authoriser says in place of what the caller says, whether it says anything or not.
-fn say_for(request: &mut RequestHeader, authoriser: &Authoriser, told: Option<&Allowed>) -> Result<()> {
-    let found: Vec<HeaderName> = request.headers.keys().filter(|name| authoriser.owns(name)).cloned().collect();
-    for name in &found {
-        request.remove_header(name);
-    }
+fn say_for(headers: &mut HeaderMap, authoriser: &Authoriser, told: Option<&Allowed>) {
+    remove(headers, |name| authoriser.owns(name));
     for (name, value) in told.into_iter().flat_map(|told| told.iter()) {
-        request.append_header(name.clone(), value.clone())?;
+        headers.append(name.clone(), value.clone());
     }
-    Ok(())
 }
 
 /// Whether a header of this name may be the caller's: neither the gateway's own word nor, of a stranger, a proxy's.
@@ -130,77 +123,73 @@ fn is_word_of_a_proxy(name: &str) -> bool {
 }
 
 /// Take the credentials out that are meant for the gateway alone.
-fn strip(request: &mut RequestHeader, auth: &Authenticator) -> Result<()> {
+fn strip(headers: &mut HeaderMap, auth: &Authenticator) {
     let tokens = auth.tokens();
-    if auth.keeps_password(&request.headers) {
-        request.remove_header(&header::AUTHORIZATION);
+    if auth.keeps_password(headers) {
+        headers.remove(&header::AUTHORIZATION);
     }
-    if let Some(name) = tokens.stripped_header(&request.headers).cloned() {
-        request.remove_header(&name);
+    if let Some(name) = tokens.stripped_header(headers).cloned() {
+        headers.remove(&name);
     }
-    replace(request, header::COOKIE, tokens.stripped_cookie(&request.headers))
+    let cookies = tokens.stripped_cookie(headers);
+    replace(headers, header::COOKIE, cookies);
 }
 
 /// Tokens of WebSocket handshakes are for the gateway alone, whatever the route asks for.
-fn strip_handshake(request: &mut RequestHeader, tokens: &TokenPlaces) -> Result<()> {
-    if !is_websocket(request) {
-        return Ok(());
+fn strip_handshake(request: &mut Parts, tokens: &TokenPlaces) {
+    if !is_websocket(&request.headers, request.version) {
+        return;
     }
-    replace(request, header::SEC_WEBSOCKET_PROTOCOL, tokens.stripped_protocols(&request.headers))?;
-    let Some(rest) = request.uri.query().and_then(|query| tokens.stripped_query(query)) else { return Ok(()) };
+    let protocols = tokens.stripped_protocols(&request.headers);
+    replace(&mut request.headers, header::SEC_WEBSOCKET_PROTOCOL, protocols);
+    let Some(rest) = request.uri.query().and_then(|query| tokens.stripped_query(query)) else { return };
     let path = request.uri.path();
     let stripped = if rest.is_empty() { path.to_owned() } else { format!("{path}?{rest}") };
     // What was an address stays one without a part of its query.
     if let Ok(stripped) = PathAndQuery::try_from(stripped) {
-        request.set_uri(stripped.into());
+        request.uri = stripped.into();
     }
-    Ok(())
 }
 
 /// An empty value takes the header away.
-fn replace(request: &mut RequestHeader, name: HeaderName, value: Option<HeaderValue>) -> Result<()> {
+fn replace(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
     match value {
-        None => Ok(()),
-        Some(value) if value.is_empty() => {
-            request.remove_header(&name);
-            Ok(())
-        }
-        Some(value) => request.insert_header(name, value),
+        None => (),
+        Some(value) if value.is_empty() => _ = headers.remove(&name),
+        Some(value) => _ = headers.insert(name, value),
     }
 }
 
 /// `X-Forwarded-For`, `-Port`, `-Proto` and `-Host`, and `Forwarded`: what the service cannot see itself.
-fn forwarded(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
-    match ctx.client.chain(&request.headers) {
-        Some(chain) => request.insert_header(FORWARDED_FOR.as_str(), chain)?,
-        None => _ = request.remove_header(&FORWARDED_FOR),
+fn forwarded(headers: &mut HeaderMap, ctx: &RequestCtx) {
+    match ctx.client.chain(headers) {
+        Some(chain) => _ = headers.insert(FORWARDED_FOR.clone(), chain),
+        None => _ = headers.remove(&FORWARDED_FOR),
     }
-    let chain = || forwarded::chain(&ctx.client, &request.headers);
+    let chain = |headers: &HeaderMap| forwarded::chain(&ctx.client, headers);
     // A chain that ends before the gateway would be half the truth: it is continued or dropped.
-    match ctx.listener().filter(|listener| listener.forwarded).and_then(|_| chain()) {
-        Some(chain) => request.insert_header(FORWARDED.as_str(), chain)?,
+    match ctx.listener().filter(|listener| listener.forwarded).and_then(|_| chain(headers)) {
+        Some(chain) => _ = headers.insert(FORWARDED.clone(), chain),
         // What strangers say is gone already.
-        None if ctx.client.trusted => _ = request.remove_header(&FORWARDED),
+        None if ctx.client.trusted => _ = headers.remove(&FORWARDED),
         None => (),
     }
     // After `speak_for`: what is there now came from a trusted proxy. One that tells the scheme and no port has another
     // port than the gateway.
-    let told = |name: &HeaderName| request.headers.contains_key(name);
     if let Some(port) = ctx.client.port
-        && !told(&FORWARDED_PORT)
-        && !told(&FORWARDED_PROTO)
+        && !headers.contains_key(&FORWARDED_PORT)
+        && !headers.contains_key(&FORWARDED_PROTO)
     {
-        request.insert_header(FORWARDED_PORT.as_str(), HeaderValue::from(port))?;
+        headers.insert(FORWARDED_PORT.clone(), HeaderValue::from(port));
     }
-    if !request.headers.contains_key(&FORWARDED_PROTO) {
-        request.insert_header(FORWARDED_PROTO.as_str(), HeaderValue::from_static(ctx.client.scheme))?;
+    if !headers.contains_key(&FORWARDED_PROTO) {
+        headers.insert(FORWARDED_PROTO.clone(), HeaderValue::from_static(ctx.client.scheme));
     }
-    if !request.headers.contains_key(&FORWARDED_HOST)
-        && let Some(host) = request.headers.get(header::HOST).cloned()
+    if !headers.contains_key(&FORWARDED_HOST)
+        && let Some(host) = headers.get(header::HOST).cloned()
     {
-        request.insert_header(FORWARDED_HOST.as_str(), host)?;
+        headers.insert(FORWARDED_HOST.clone(), host);
     }
-    Ok(())
 }
 
 /// What the service answered, before anything else looks at it.

@@ -9,6 +9,8 @@ mod answer;
 mod attempt;
 mod client;
 mod ctx;
+mod direct;
+mod downstream;
 mod forwarded;
 mod gateway;
 mod headers;
@@ -21,6 +23,7 @@ mod strict;
 mod tls_fault;
 mod waiting;
 
+pub use direct::DirectProxy;
 pub use gateway::Gateway;
 pub use headers::{Word, speak_for};
 pub use rejection::{Rejection, TimeoutKind};

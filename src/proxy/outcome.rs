@@ -1,20 +1,19 @@
 //! What becomes of an attempt that went wrong: another one, or an answer that says so.
 
-use super::{Rejection, TimeoutKind, ctx::RequestCtx};
+use super::{Rejection, TimeoutKind, ctx::RequestCtx, downstream::Downstream};
 use crate::{
-    connection,
     observability::metrics::Outcome,
     resilience::{Failure, Retry, is_safe, retry_after},
     upstream::Verdict,
 };
 use http::{Method, header};
-use pingora::{ErrorSource, ErrorType as Type, http::ResponseHeader, prelude::Error, proxy::Session};
+use pingora::{ErrorSource, ErrorType as Type, http::ResponseHeader, prelude::Error};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 impl RequestCtx {
     /// No connection came about: nothing was sent.
-    pub(super) fn connect_failed(&mut self, session: &Session, mut error: Box<Error>) -> Box<Error> {
+    pub(super) fn connect_failed(&mut self, session: &dyn Downstream, mut error: Box<Error>) -> Box<Error> {
         self.attempt_ended(Outcome::ConnectFailed, None);
         let retry = self.decide(session, Failure::NeverSent, Duration::ZERO);
         self.conclude(retry, &mut error);
@@ -23,7 +22,7 @@ impl RequestCtx {
 
     /// An answer came whose status asks for another attempt: `true` if there is to be one. Where the service says when
     /// to come back, that is when, or not at all.
-    pub(super) fn is_unwanted(&mut self, session: &Session, response: &ResponseHeader) -> bool {
+    pub(super) fn is_unwanted(&mut self, session: &dyn Downstream, response: &ResponseHeader) -> bool {
         if !self.route().is_some_and(|route| route.retry.is_on(response.status.as_u16())) {
             return false;
         }
@@ -43,14 +42,14 @@ impl RequestCtx {
     }
 
     /// The conversation broke off after a connection existed.
-    pub(super) fn broke_off(&mut self, session: &Session, mut error: Box<Error>, reused: bool) -> Box<Error> {
-        connection::answer_until(session.as_downstream(), None);
-        let overdue = connection::answer_overdue(session.as_downstream());
+    pub(super) fn broke_off(&mut self, session: &dyn Downstream, mut error: Box<Error>, reused: bool) -> Box<Error> {
+        session.answer_until(None);
+        let overdue = session.take_overdue();
         if self.attempts.unwanted {
             self.conclude(Retry::Other, &mut error);
             return error;
         }
-        if let Some(fault) = connection::body_fault(session.as_downstream()) {
+        if let Some(fault) = session.body_fault() {
             // To pingora it looks like a caller who left.
             drop(self.refuse(fault.into()));
         }
@@ -81,7 +80,7 @@ impl RequestCtx {
     }
 
     /// pingora reads bodies of HTTP/2 without a timeout; what strikes is the one for the service, which has not had all.
-    fn has_stalled(&self, session: &Session, error: &Error) -> bool {
+    fn has_stalled(&self, session: &dyn Downstream, error: &Error) -> bool {
         session.is_http2()
             && self.attempts.until.is_none()
             && (error.esource(), error.etype()) == (&ErrorSource::Upstream, &Type::ReadTimedout)
@@ -113,7 +112,7 @@ impl RequestCtx {
     }
 
     /// `told`: how long the service wants to be left alone, by its own word.
-    fn decide(&mut self, session: &Session, failure: Failure, told: Duration) -> Retry {
+    fn decide(&mut self, session: &dyn Downstream, failure: Failure, told: Duration) -> Retry {
         // An old connection may die of age; anything else is a sign of illness.
         if matches!(failure, Failure::NeverSent | Failure::DiedOnFresh | Failure::AttemptTimeout)
             && let Some(attempt) = &self.attempts.current
@@ -121,12 +120,12 @@ impl RequestCtx {
             attempt.failed();
         }
         // A refusal of ours (a body over the limit) is final.
-        if self.is_refused() || session.response_written().is_some() {
+        if self.is_refused() || session.has_begun_to_answer() {
             return Retry::No;
         }
         // What the caller still has to send cannot be sent again from its beginning.
-        let replayable = !session.as_ref().retry_buffer_truncated();
-        let repeatable = is_idempotent(&session.req_header().method) && replayable;
+        let replayable = session.is_replayable();
+        let repeatable = is_idempotent(&session.head().method) && replayable;
         let left = self.time_left(Instant::now);
         match self.another(failure, repeatable, told, left) {
             // Nobody of this service: perhaps another one.

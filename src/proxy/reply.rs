@@ -2,8 +2,13 @@
 
 use super::{Rejection, ctx::RequestCtx, headers};
 use crate::{runtime::Shown, types::Reply};
+use bytes::Bytes;
 use http::{Method, StatusCode, header};
-use pingora::{http::ResponseHeader, prelude::Result, proxy::Session};
+use pingora::{
+    http::{RequestHeader, ResponseHeader},
+    prelude::Result,
+    proxy::Session,
+};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -25,6 +30,31 @@ pub(super) async fn metrics(session: &mut Session, ctx: &mut RequestCtx) -> Resu
 
 /// Answer, and say that the request is answered.
 pub(super) async fn send(session: &mut Session, ctx: &mut RequestCtx, answer: Reply) -> Result<bool> {
+    if ctx.snapshot.process.departure.is_polite() {
+        session.set_keepalive(None);
+    }
+    let Composed { response, body } = compose(session.req_header(), ctx, answer)?;
+    let bodiless = body.is_none();
+    session.write_response_header(Box::new(response), bodiless).await?;
+    if !bodiless {
+        session.write_response_body(body, true).await?;
+    }
+    if session.is_http2() && !session.is_body_done() {
+        // Boxed: few requests need it.
+        Box::pin(be_noticed(session)).await;
+    }
+    Ok(true)
+}
+
+/// An answer of ours, as it goes out.
+pub(super) struct Composed {
+    pub(super) response: ResponseHeader,
+    /// `None`: the head says it all.
+    pub(super) body: Option<Bytes>,
+}
+
+/// Give an answer the form that every answer has.
+pub(super) fn compose(request: &RequestHeader, ctx: &RequestCtx, answer: Reply) -> Result<Composed> {
     let mut response = ResponseHeader::build(answer.status, Some(answer.headers.len() + 8))?;
     for (name, value) in answer.headers {
         response.append_header(name, value)?;
@@ -34,17 +64,9 @@ pub(super) async fn send(session: &mut Session, ctx: &mut RequestCtx, answer: Re
     if !empty {
         response.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
     }
-    prepare(session, &mut response, ctx)?;
-    let bodiless = empty || answer.body.is_empty() || session.req_header().method == Method::HEAD;
-    session.write_response_header(Box::new(response), bodiless).await?;
-    if !bodiless {
-        session.write_response_body(Some(answer.body), true).await?;
-    }
-    if session.is_http2() && !session.is_body_done() {
-        // Boxed: few requests need it.
-        Box::pin(be_noticed(session)).await;
-    }
-    Ok(true)
+    headers::to_downstream(&mut response, request, ctx)?;
+    let bodiless = empty || answer.body.is_empty() || request.method == Method::HEAD;
+    Ok(Composed { response, body: (!bodiless).then_some(answer.body) })
 }
 
 /// The status that the caller has got; an interim one is none.
@@ -64,7 +86,7 @@ async fn be_noticed(session: &mut Session) {
     _ = timeout(NOTICED, rest).await;
 }
 
-/// What every answer goes through, ours and the service's.
+/// What the answer of a service goes through, as ours do.
 pub(super) fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
     if ctx.snapshot.process.departure.is_polite() {
         session.set_keepalive(None);

@@ -2,7 +2,7 @@
 
 use super::{Rejection, http2};
 use crate::{connection, runtime::Listener};
-use http::{Method, Version, header};
+use http::{HeaderMap, Method, Version, header};
 use pingora::{http::RequestHeader, proxy::Session};
 
 /// For `Allow`, where no route was asked.
@@ -18,18 +18,20 @@ pub(super) fn check_message(session: &mut Session) -> Result<(), Rejection> {
 
 /// Whether the caller would like to speak WebSocket. pingora forwards no other `Upgrade`.
 pub(super) fn asks_for_websocket(session: &Session) -> bool {
-    session.is_upgrade_req() && is_websocket(session.req_header())
+    let head = session.req_header();
+    session.is_upgrade_req() && is_websocket(&head.headers, head.version)
 }
 
 /// The same of a head alone.
-pub(super) fn is_websocket(head: &RequestHeader) -> bool {
-    let upgrade = head.headers.get(header::UPGRADE).filter(|_| head.version == Version::HTTP_11);
+pub(super) fn is_websocket(headers: &HeaderMap, version: Version) -> bool {
+    let upgrade = headers.get(header::UPGRADE).filter(|_| version == Version::HTTP_11);
     upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Refuse what is too long or too much. pingora's own bounds are wider: 256 headers, 1 MiB in all.
-pub(super) fn check_head(session: &Session, listener: &Listener) -> Result<(), Rejection> {
-    let head = session.req_header();
+///
+/// `length`: bytes of the head as it came, where that is known.
+pub(super) fn check_head(head: &RequestHeader, length: Option<usize>, listener: &Listener) -> Result<(), Rejection> {
     check_method(&head.method)?;
     if head.raw_path().len() as u64 > listener.max_target {
         return Err(Rejection::TargetTooLong);
@@ -39,7 +41,7 @@ pub(super) fn check_head(session: &Session, listener: &Listener) -> Result<(), R
     }
     // The raw head is at most one allocation old and knows its length; only a large one is looked at line by line.
     let largest = listener.max_header.min(listener.max_headers_total);
-    if raw_length(session).is_some_and(|length| length as u64 <= largest) {
+    if length.is_some_and(|length| length as u64 <= largest) {
         return Ok(());
     }
     check_lines(head, listener)
@@ -55,7 +57,7 @@ fn check_method(method: &Method) -> Result<(), Rejection> {
     if method.as_str().bytes().all(known) { Ok(()) } else { Err(Rejection::BadMethod) }
 }
 
-fn raw_length(session: &Session) -> Option<usize> {
+pub(super) fn raw_length(session: &Session) -> Option<usize> {
     match session.as_downstream() {
         pingora::protocols::http::ServerSession::H1(session) => Some(session.get_headers_raw_bytes().len()),
         _ => None,

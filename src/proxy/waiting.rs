@@ -1,8 +1,7 @@
 //! How long an attempt may take: what pingora measures, and what the guard of the caller's connection does.
 
-use super::ctx::RequestCtx;
+use super::{ctx::RequestCtx, downstream::Downstream};
 use crate::{
-    connection,
     observability::{LongLived, metrics::Outcome},
     resilience::Timeouts,
     runtime::milliseconds,
@@ -12,15 +11,14 @@ use http::{HeaderValue, StatusCode, header};
 use pingora::{
     http::ResponseHeader,
     prelude::{HttpPeer, Result},
-    proxy::Session,
 };
 use std::time::Duration;
 use tokio::time::Instant;
 
 impl RequestCtx {
     /// Whether the caller has nothing more to send before the answer.
-    pub(super) fn has_arrived(&self, session: &mut Session) -> bool {
-        self.attempts.tunnel || session.as_downstream_mut().is_body_done()
+    pub(super) fn has_arrived(&self, session: &mut dyn Downstream) -> bool {
+        self.attempts.tunnel || session.is_whole()
     }
 
     pub(super) fn set_timeouts(
@@ -28,19 +26,18 @@ impl RequestCtx {
         peer: &mut HttpPeer,
         timeouts: Timeouts,
         left: Duration,
-        session: &mut Session,
+        session: &mut dyn Downstream,
     ) {
         let connect = timeouts.connect.min(left);
         peer.options.connection_timeout = Some(connect);
         peer.options.total_connection_timeout = Some(connect);
         // A request that is all here leaves one thing to wait for, the answer, and the guard of the caller's connection
         // waits for that: one timer for a connection, where pingora makes one for each read and write.
-        self.attempts.guarded =
-            !self.attempts.tunnel && self.has_arrived(session) && connection::is_guarded(session.as_downstream());
+        self.attempts.guarded = !self.attempts.tunnel && self.has_arrived(session) && session.is_guarded();
         if !self.attempts.guarded {
             peer.options.read_timeout = Some(timeouts.idle.max(timeouts.header()));
             peer.options.write_timeout = Some(timeouts.idle);
-            connection::answer_until(session.as_downstream(), self.total_until());
+            session.answer_until(self.total_until());
         }
     }
 
@@ -72,14 +69,14 @@ impl RequestCtx {
     }
 
     /// The head goes out; where nothing follows it, the wait for the answer begins.
-    pub(super) fn request_sent(&mut self, session: &mut Session) {
+    pub(super) fn request_sent(&mut self, session: &mut dyn Downstream) {
         if self.has_arrived(session) {
             self.await_answer(session);
         }
     }
 
     /// The endpoint has the request, or will have it when its last byte is sent: now it has its time to answer.
-    pub(super) fn await_answer(&mut self, session: &Session) {
+    pub(super) fn await_answer(&mut self, session: &dyn Downstream) {
         let Some(timeouts) = self.route().map(|route| route.timeouts) else { return };
         let now = Instant::now();
         self.request_arrived(timeouts, now);
@@ -93,11 +90,11 @@ impl RequestCtx {
         }
         let attempt = timeouts.attempt.map(|attempt| now + attempt);
         let until = self.attempts.until.into_iter().chain(attempt).chain(self.total_until()).min();
-        connection::answer_until(session.as_downstream(), until);
+        session.answer_until(until);
     }
 
     /// The final header is here: from now on only silence counts.
-    pub(super) fn answered(&mut self, session: &Session, response: &ResponseHeader) {
+    pub(super) fn answered(&mut self, session: &dyn Downstream, response: &ResponseHeader) {
         self.attempts.answered = true;
         self.attempts.status = Some(response.status);
         self.attempts.streaming = is_stream(response);
@@ -110,17 +107,17 @@ impl RequestCtx {
         self.attempt_ended(Outcome::Answered, Some(response.status));
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // Silence is no fault of a tunnel.
-            connection::answer_until(session.as_downstream(), self.attempts.stream_until);
-            connection::become_tunnel(session.as_downstream());
+            session.answer_until(self.attempts.stream_until);
+            session.become_tunnel();
         } else {
             self.await_bytes(session);
         }
     }
 
     /// Bytes of the answer's body came, or its end.
-    pub(super) fn bytes_came(&mut self, session: &Session, is_end: bool) -> Result<()> {
+    pub(super) fn bytes_came(&mut self, session: &dyn Downstream, is_end: bool) -> Result<()> {
         if is_end {
-            connection::answer_until(session.as_downstream(), None);
+            session.answer_until(None);
             return Ok(());
         }
         if session.is_http2() && self.is_overdue() {
@@ -138,12 +135,12 @@ impl RequestCtx {
 
     /// pingora's own read timeout is set before the header comes and must be long enough for that; where there is none,
     /// and where silence may last shorter, the guard of the caller's connection measures it.
-    fn await_bytes(&mut self, session: &Session) {
+    fn await_bytes(&mut self, session: &dyn Downstream) {
         let Some(timeouts) = self.route().map(|route| route.timeouts) else { return };
         let measured = !session.was_upgraded() && (self.attempts.guarded || timeouts.idle < timeouts.header());
         let silence = measured.then(|| Instant::now() + timeouts.idle);
         let end = if self.attempts.streaming { self.attempts.stream_until } else { self.total_until() };
-        connection::answer_until(session.as_downstream(), silence.into_iter().chain(end).min());
+        session.answer_until(silence.into_iter().chain(end).min());
     }
 
     /// Count how the current attempt ended; what happens after its header changes nothing. What the service did is told

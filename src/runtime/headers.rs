@@ -1,9 +1,6 @@
 use crate::config::HeadersConfig;
-use http::{HeaderName, HeaderValue};
-use pingora::{
-    http::{RequestHeader, ResponseHeader},
-    prelude::Result,
-};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::{http::ResponseHeader, prelude::Result};
 
 /// `request_headers:` or `response_headers:` of a route, compiled: removed first, then set.
 #[derive(Debug, Default)]
@@ -29,19 +26,16 @@ impl HeaderEdits {
         })
     }
 
-    /// Change the head that a service gets.
-    ///
-    /// # Errors
-    /// None that a compiled name and value could cause; pingora's signature has one.
-    pub fn apply_to_request(&self, request: &mut RequestHeader) -> Result<()> {
-        self.remove.iter().for_each(|name| _ = request.remove_header(name));
-        self.set.iter().try_for_each(|(name, value)| request.insert_header(name.clone(), value.clone()))
+    /// Change the headers that a service gets.
+    pub fn apply_to_request(&self, headers: &mut HeaderMap) {
+        self.remove.iter().for_each(|name| _ = headers.remove(name));
+        self.set.iter().for_each(|(name, value)| _ = headers.insert(name.clone(), value.clone()));
     }
 
     /// Change the head that a caller gets.
     ///
     /// # Errors
-    /// As [`HeaderEdits::apply_to_request`].
+    /// None that a compiled name and value could cause; pingora's signature has one.
     pub fn apply_to_response(&self, response: &mut ResponseHeader) -> Result<()> {
         self.remove.iter().for_each(|name| _ = response.remove_header(name));
         self.set.iter().try_for_each(|(name, value)| response.insert_header(name.clone(), value.clone()))

@@ -133,7 +133,8 @@ const fn part(name: &'static str, key: Option<&'static str>, count: u64, each: u
 fn process(config: &Config, connections: u64, workers: usize) -> [MemoryPart; 7] {
     let tls = config.listeners.iter().any(|listener| listener.tls.is_some());
     let connection = if tls { TLS_CONNECTION } else { CONNECTION };
-    let pool = config.server.upstream_idle_connections as u64;
+    // Of pingora's proxy and of the direct way.
+    let pool = 2 * config.server.upstream_idle_connections as u64;
     let (log, operated) = (u64::from(config.log.access), u64::from(config.admin.enabled));
     [
         part("process", None, 1, PROCESS),

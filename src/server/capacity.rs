@@ -30,7 +30,7 @@ impl Capacity {
     /// With `there` file descriptors and so many workers.
     pub(super) fn of(config: &Config, workers: usize, there: u64) -> Self {
         let listeners = listed(config);
-        let others = RESERVE + OF_A_WORKER * workers as u64 + config.server.upstream_idle_connections as u64;
+        let others = RESERVE + OF_A_WORKER * workers as u64 + 2 * config.server.upstream_idle_connections as u64;
         let allowed = (there.saturating_sub(others) / OF_A_CONNECTION).max(1);
         let (set, wanted) = match u64::from(config.server.max_connections) {
             0 => (allowed, listeners),
@@ -79,16 +79,16 @@ mod tests {
 
     #[test]
     fn connections_are_as_many_as_descriptors_allow_and_the_file_says() {
-        // 512 + 2 × 8 + 100 are for others.
+        // 512 + 2 × 8 + 2 × 100 are for others.
         for (max_connections, listeners, there, connections, needed) in [
-            (0, &[10_000][..], 1_048_576, 523_974, None),
-            (0, &[10_000], 20_628, 10_000, None),
-            (0, &[10_000], 20_626, 9_999, Some(20_628)),
-            (0, &[10_000, 5_000], 20_628, 10_000, Some(30_628)),
+            (0, &[10_000][..], 1_048_576, 523_924, None),
+            (0, &[10_000], 20_728, 10_000, None),
+            (0, &[10_000], 20_726, 9_999, Some(20_728)),
+            (0, &[10_000, 5_000], 20_728, 10_000, Some(30_728)),
             (5_000, &[10_000], 20_000, 5_000, None),
-            (50_000, &[10_000], 20_628, 10_000, None),
-            (5_000, &[10_000], 1_024, 198, Some(10_628)),
-            (0, &[10_000], 256, 1, Some(20_628)),
+            (50_000, &[10_000], 20_728, 10_000, None),
+            (5_000, &[10_000], 1_024, 148, Some(10_728)),
+            (0, &[10_000], 256, 1, Some(20_728)),
         ] {
             let capacity = Capacity::of(&config(max_connections, listeners), 2, there);
             assert_eq!(capacity.connections, connections, "{max_connections} {listeners:?} {there}");

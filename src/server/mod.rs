@@ -18,7 +18,7 @@ use crate::{
     config::{Config, ConfigErrors, ListenerConfig, Loaded},
     connection::{self, ConnectionLimits, Door, Front, Opening, ProcessPlaces},
     observability::{AccessLog, Logger},
-    proxy::{Gateway, Rejection},
+    proxy::{DirectProxy, Gateway, Rejection},
     runtime::{Live, Process, Snapshot},
     tls::{self, ListenerTls},
     upstream::{self, Watch},
@@ -30,6 +30,7 @@ use handoff::{Handoff, Successor, prove, serve_upgrades};
 use open::Opened;
 use pingora::{
     apps::HttpServerOptions,
+    connectors::{ConnectorOptions, http::v1::Connector},
     protocols::http::v2::server::H2Options,
     proxy::{HttpProxy, http_proxy},
     server::{RunArgs, Server, ShutdownWatch, configuration::ServerConf},
@@ -147,13 +148,14 @@ fn prepare(loaded: &Loaded) -> Result<(Live, Resources), StartError> {
 }
 
 /// The first listener's way through the gateway, without what stands before its first head.
-fn front(server: &Server, config: &Config, live: &Live) -> Front<HttpProxy<Gateway>> {
+fn front(server: &Server, config: &Config, live: &Live) -> Front<DirectProxy> {
     let head_timeout = config.listeners.first().map_or(Duration::from_secs(10), |listener| listener.head_timeout.get());
     let proxy = http_proxy(&server.configuration, Gateway::new(live.clone(), 0));
     let departure = live.pin().process.departure.clone();
     // Nobody else is there yet.
     let door = door(live, 0, &ProcessPlaces::new(1));
-    Front::new(proxy, head_timeout, door, Opening::Request, || None, departure)
+    let direct = direct(proxy, server, live, 0);
+    Front::new(direct, head_timeout, door, Opening::Request, || None, departure)
 }
 
 /// Where a gateway with this `server.run_dir` may be asked to hand over.
@@ -194,7 +196,8 @@ fn build(config: &Config, live: &Live, sockets: &Sockets, resources: &Resources)
         let (server_options, http2) = http2(listener);
         (proxy.server_options, proxy.h2_options) = (Some(server_options), Some(http2));
         let (door, head_timeout) = (door(live, index, &places), listener.head_timeout.get());
-        let front = Front::new(proxy, head_timeout, door, opening(listener), tls_of(live, index), departure.clone());
+        let direct = direct(proxy, &server, live, index);
+        let front = Front::new(direct, head_timeout, door, opening(listener), tls_of(live, index), departure.clone());
         let service = Service::new(format!("listener {index}"), front);
         server.add_service(OnSockets::new(service, sockets.clone(), index));
     }
@@ -202,6 +205,12 @@ fn build(config: &Config, live: &Live, sockets: &Sockets, resources: &Resources)
     server.add_service(background_service("identity", IdentityWork(live.clone())));
     server.add_service(background_service("certificates", CertificateFiles(live.clone())));
     server
+}
+
+/// With connections to services of its own, as many as pingora's proxy has.
+fn direct(proxy: HttpProxy<Gateway>, server: &Server, live: &Live, index: usize) -> DirectProxy {
+    let connector = Connector::new(Some(ConnectorOptions::from_server_conf(&server.configuration)));
+    DirectProxy::new(proxy, live.clone(), index, connector)
 }
 
 fn opening(listener: &ListenerConfig) -> Opening {

@@ -283,8 +283,11 @@ fn contents(case: &Case, seen: &Seen) -> Result<(), String> {
     if case.body.as_ref().is_some_and(|body| seen.body != *body) {
         return Err(format!("another body: {seen:?}"));
     }
-    let lines: Vec<String> = seen.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    let missing = case.has.iter().find(|line| !lines.contains(line));
+    // Names arrive in small letters.
+    let lines: Vec<String> =
+        seen.headers.iter().map(|(name, value)| format!("{}: {value}", name.to_lowercase())).collect();
+    let small = |line: &str| line.split_once(':').map(|(name, value)| format!("{}:{value}", name.to_lowercase()));
+    let missing = case.has.iter().find(|line| !lines.contains(&small(line).unwrap()));
     let left = case.lacks.iter().find(|name| !seen.all(name).is_empty());
     match (missing, left) {
         (None, None) => Ok(()),

@@ -101,12 +101,12 @@ fn the_soft_limit_of_descriptors_is_raised_and_too_few_are_said() {
     assert_eq!(enough.metric("process_max_fds"), Some(1024.0));
     assert_eq!(enough.get("/ping", &[]).status, 200);
     assert!(!enough.stderr().contains("file descriptors"), "{}", enough.stderr());
-    // 512 + 2 × 8 + 100 are for others, and two for each connection.
-    let few = with_descriptors(256, 700, &listener(100));
+    // 512 + 2 × 8 + 2 × 100 are for others, and two for each connection.
+    let few = with_descriptors(256, 800, &listener(100));
     few.tells(&[
-        "100 connections need 828 file descriptors, and 700 may be open: there will be 36 connections at most",
+        "100 connections need 928 file descriptors, and 800 may be open: there will be 36 connections at most",
     ]);
-    few.tells(&["Set LimitNOFILE=828 (systemd)"]);
+    few.tells(&["Set LimitNOFILE=928 (systemd)"]);
     let mut kept: Vec<_> = (0..40).map(|_| few.client()).collect();
     let served = kept.iter_mut().map(|client| client.get("/ping", &[]).status).filter(|status| *status == 200).count();
     assert_eq!(served, 36);

@@ -26,6 +26,7 @@ mod cors;
 mod cors_browser;
 mod demo_services;
 mod demo_stack;
+mod direct;
 mod documents;
 mod early_answers;
 mod environment;

@@ -1,6 +1,7 @@
 //! The stream around every connection: see the module above.
 
 mod body;
+mod direct;
 mod end;
 mod peek;
 mod stream;
@@ -63,6 +64,8 @@ pub(in crate::connection) struct Guard {
     /// Bytes that came before it was their turn. Held back: pingora would take those of a next request for a fault of
     /// this one, and would stop looking at the deadline and at whether the caller is still there.
     early: BytesMut,
+    /// How much of them was looked at for the end of a head, where pingora does not read it.
+    scanned: usize,
     /// Whether the last read found nothing, and nothing of a next head has come yet.
     idle: bool,
     /// The caller was answered without pingora, whose own words go nowhere from then on.
@@ -107,6 +110,7 @@ impl Guard {
             overdue: AtomicBool::new(false),
             tunnel: AtomicBool::new(false),
             early: BytesMut::new(),
+            scanned: 0,
             idle: false,
             answered: false,
             wrote: false,
@@ -162,6 +166,11 @@ impl Guard {
     /// How many requests there were on this connection, the one being served included.
     pub(in crate::connection) fn requests(&self) -> u32 {
         u32::try_from(self.heads.load(Relaxed).div_ceil(2)).unwrap_or(u32::MAX)
+    }
+
+    /// `keepalive_timeout`, when it began.
+    pub(in crate::connection) fn idle_limit(&self) -> Duration {
+        self.life.place.idle()
     }
 
     /// When it began.
