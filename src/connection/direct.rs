@@ -2,7 +2,7 @@
 
 use super::{Lifetime, guard::Guard};
 use bytes::Bytes;
-use pingora::protocols::{ALPN, GetSocketDigest, Ssl, Stream, l4::socket::SocketAddr, tls::SslDigest};
+use pingora::protocols::{ALPN, GetSocketDigest, Shutdown, Ssl, Stream, l4::socket::SocketAddr, tls::SslDigest};
 use std::{
     fmt,
     future::poll_fn,
@@ -80,12 +80,18 @@ impl Direct {
     pub async fn next(&mut self, idle: Duration, closing: &AtomicBool) -> io::Result<Next> {
         let mut until = None;
         poll_fn(|cx| {
-            if closing.load(Acquire) {
-                return Poll::Ready(Ok(Next::End));
+            match self.0.poll_next_head(cx, idle, &mut until) {
+                // What is here already is served.
+                Poll::Pending if closing.load(Acquire) => Poll::Ready(Ok(Next::End)),
+                next => next,
             }
-            self.0.poll_next_head(cx, idle, &mut until)
         })
         .await
+    }
+
+    /// Say that this is the end: over TLS callers want to hear it (RFC 8446 section 6.1).
+    pub async fn shutdown(&mut self) {
+        self.0.shutdown().await;
     }
 
     /// Let pingora read the head that came last.

@@ -120,8 +120,10 @@ impl RequestCtx {
             session.answer_until(None);
             return Ok(());
         }
-        if session.is_http2() && self.is_overdue() {
-            // Streams of HTTP/2 have no guard: what is over is noticed with the next bytes.
+        if self.is_overdue() {
+            // Streams of HTTP/2 have no guard, and where the service is faster than the caller nobody looks at it: what is
+            // over is noticed with the next bytes. Whoever is slow, it is not this attempt that failed.
+            self.attempts.leave = None;
             return Err(self.refuse(super::Rejection::UpstreamTimeout(self.which_deadline())));
         }
         self.await_bytes(session);

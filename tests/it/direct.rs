@@ -1,7 +1,13 @@
 //! The two ways of a request, one after the other on one connection: nobody can tell them apart.
 
-use super::support::{Answer, Gateway, Upstream, within_patience};
-use std::collections::BTreeSet;
+use super::support::{Answer, Gateway, PATIENCE, Upstream, within_patience};
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
 
 fn gateway(service: &Upstream) -> Gateway {
     let url = service.url();
@@ -113,4 +119,33 @@ fn answers_of_every_framing_reach_the_caller_whole() {
     let last = client.get("/empty", &["Connection: close"]);
     assert_eq!(last.header("connection"), Some("close"));
     assert!(client.is_closed());
+}
+
+/// The service is always faster than this caller, so that nobody ever waits for it.
+#[test]
+fn the_time_of_a_request_ends_for_a_caller_who_reads_slowly() {
+    const LENGTH: usize = 64 << 20;
+    let service = Upstream::start(|_| {
+        Answer::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n{}", "x".repeat(LENGTH)))
+    });
+    let url = service.url();
+    let gateway = Gateway::start(&format!(
+        "services: {{ s: {{ endpoints: [\"{url}\"], health: {{ probe: off }} }} }}\n\
+         routes: [{{ id: r, match: {{ path: /* }}, service: s, auth: public, timeouts: {{ total: 1s }} }}]\n"
+    ));
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&text("GET", "/large", &[], "")).unwrap();
+    let (since, mut room, mut length) = (Instant::now(), vec![0; 16 << 10], 0);
+    while let Ok(count @ 1..) = stream.read(&mut room) {
+        length += count;
+        // Slowly, until its time is over for certain.
+        if since.elapsed() < Duration::from_secs(3) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    assert!(length < LENGTH / 2, "{length}");
+    assert!(within_patience(|| gateway.access_log().len() == 1));
+    let line = &gateway.access_log()[0];
+    assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("total")), "{line}");
 }

@@ -24,8 +24,11 @@ impl Guard {
         idle: Duration,
         until: &mut Option<Instant>,
     ) -> Poll<io::Result<Next>> {
-        if matches!(self.part, Part::Between) {
-            (self.part, self.first_byte) = (Part::Head, None);
+        match self.part {
+            Part::Between => (self.part, self.first_byte) = (Part::Head, None),
+            Part::Head => (),
+            // Nobody knows where a next head would begin.
+            _ => return Poll::Ready(Ok(Next::End)),
         }
         loop {
             let came = self.early.get(self.scanned..).unwrap_or_default();
@@ -62,7 +65,9 @@ impl Guard {
     fn found(&mut self, head: Head) -> Next {
         let end = std::mem::take(&mut self.scanned) + head.used;
         if head.body == Ok(Body::None) {
-            return Next::Head(self.early.split_to(end).freeze());
+            // Whole where nothing follows: a connection that waits should not keep the memory of its last head.
+            let head = if end == self.early.len() { std::mem::take(&mut self.early) } else { self.early.split_to(end) };
+            return Next::Head(head.freeze());
         }
         self.reader = HeadReader::default();
         Next::Other

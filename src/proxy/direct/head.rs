@@ -12,7 +12,7 @@ const MOST: usize = 64;
 const ADDED: usize = 10;
 
 /// What is for one hop alone, or changes how a message is read, beside `Connection`.
-const SPECIAL: [HeaderName; 9] = [
+const SPECIAL: [HeaderName; 10] = [
     header::UPGRADE,
     header::EXPECT,
     header::TE,
@@ -22,6 +22,7 @@ const SPECIAL: [HeaderName; 9] = [
     header::PROXY_AUTHORIZATION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
 ];
 
 /// A head of the plain kind.
@@ -57,7 +58,6 @@ pub(super) fn read(raw: &Bytes) -> Option<Head> {
         }
         if name == header::CONNECTION {
             keeps &= keeps_connection(line.value)?;
-            continue;
         }
         headers.append(name, value(raw, line.value)?);
     }
@@ -111,7 +111,7 @@ mod tests {
             plain("DELETE /a%20b?c=d HTTP/1.1\r\nHOST: x\r\nX-A: 1\r\nx-a:\r\nConnection: Close\r\n\r\n").unwrap();
         assert_eq!((head.request.method.as_str(), head.request.raw_path()), ("DELETE", &b"/a%20b?c=d"[..]));
         assert_eq!(head.request.headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", ""]);
-        assert!(!head.keeps && !head.request.headers.contains_key("connection"));
+        assert!(!head.keeps);
         assert_eq!(head.request.headers["host"], "x");
         assert!(plain("GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap().keeps);
     }
@@ -133,6 +133,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: x\r\nTE: trailers\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nKeep-Alive: timeout=5\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
             "G@T / HTTP/1.1\r\nHost: x\r\nbad header: 1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nX: a\x01b\r\n\r\n",

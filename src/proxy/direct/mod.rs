@@ -31,6 +31,7 @@ use pingora::{
     proxy::HttpProxy,
     server::ShutdownWatch,
 };
+use serve::After;
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -42,7 +43,10 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
+
+/// How long the caller may take the last bytes of its connection.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// pingora's proxy, and the way around it.
 pub struct DirectProxy {
@@ -75,6 +79,13 @@ impl Caller {
         let idle = direct.idle();
         Self { direct, connection, certificate, idle }
     }
+
+    /// The end, as TLS has it; without TLS the end of the stream says it.
+    async fn goodbye(&mut self) {
+        if self.direct.tls().is_some() {
+            _ = timeout(GOODBYE, self.direct.shutdown()).await;
+        }
+    }
 }
 
 impl DirectProxy {
@@ -100,10 +111,11 @@ impl DirectProxy {
                     Some(head) => {
                         caller.direct.take_head();
                         // Boxed: a connection that waits for its next request should not carry that state along.
-                        if !Box::pin(self.serve(&mut caller, head)).await {
-                            return;
+                        match Box::pin(self.serve(&mut caller, head)).await {
+                            After::Next => continue,
+                            After::Over => return caller.goodbye().await,
+                            After::BrokenOff => return,
                         }
-                        continue;
                     }
                     None => caller.direct.give_back(&raw),
                 },
@@ -114,6 +126,9 @@ impl DirectProxy {
                 Some(direct) => caller.direct = direct,
                 None => return,
             }
+            // A reload may have changed it meanwhile.
+            let idle = self.live.pin().listener(self.listener).map(|listener| listener.keepalive_seconds);
+            caller.idle = idle.map_or(caller.idle, Duration::from_secs);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     runtime::Shown,
     types::Reply,
 };
-use http::{StatusCode, Version};
+use http::{StatusCode, Version, header};
 use pingora::{
     connectors::http::v1::Connector,
     http::ResponseHeader,
@@ -26,11 +26,22 @@ use std::time::Duration;
 /// Attempts at most, whatever routes say: their `retry.attempts` goes up to 8.
 const MOST_ATTEMPTS: usize = 16;
 
+/// What comes after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// The next one may come.
+    Next,
+    /// It was the last of its connection.
+    Over,
+    /// Nobody knows where the caller stands.
+    BrokenOff,
+}
+
 impl DirectProxy {
-    /// Serve a request. Whether the connection goes on.
-    pub(super) async fn serve(&self, caller: &mut Caller, head: Head) -> bool {
+    /// Serve a request.
+    pub(super) async fn serve(&self, caller: &mut Caller, head: Head) -> After {
         let mut ctx = Box::new(RequestCtx::new(self.live.pin(), self.listener));
-        let Some(listener) = ctx.snapshot.listener(self.listener) else { return false };
+        let Some(listener) = ctx.snapshot.listener(self.listener) else { return After::BrokenOff };
         caller.idle = Duration::from_secs(listener.keepalive_seconds);
         let last = caller.direct.is_last(ctx.started(), ctx.lifetime(listener));
         let checked = strict::check_head(&head.request, Some(head.length), listener);
@@ -45,14 +56,16 @@ impl DirectProxy {
             Ok(()) => exchange.flush().await,
             failed => failed,
         };
-        let status = match outcome.err() {
-            Some(error) => Box::pin(fail(&mut exchange, &mut ctx, &error)).await,
-            None => exchange.status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        let (status, after) = match outcome.err() {
+            Some(error) => (Box::pin(fail(&mut exchange, &mut ctx, &error)).await, After::BrokenOff),
+            None => {
+                let after = if exchange.keep { After::Next } else { After::Over };
+                (exchange.status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), after)
+            }
         };
         ctx.ended(&exchange.request, status.as_u16());
-        let keep = exchange.keep;
         caller.direct.await_head();
-        keep
+        after
     }
 
     /// Whether it may, and what comes of it.
@@ -103,9 +116,13 @@ impl DirectProxy {
 
     async fn attempt(&self, exchange: &mut Exchange<'_>, ctx: &mut RequestCtx) -> Result<()> {
         let peer = ctx.begin_attempt(exchange).await.map_err(|rejection| ctx.refuse(rejection))?;
-        let (mut service, reused) = match self.connector.get_http_session(&peer).await {
-            Ok(found) => found,
-            Err(error) => return Err(ctx.connect_failed(exchange, error.into_up()).into_up()),
+        let (mut service, reused) = match self.connector.reused_http_session(&peer).await {
+            Some(kept) => (kept, true),
+            // Boxed: most requests find a kept connection, and should not carry the state of a TLS handshake along.
+            None => match Box::pin(self.connector.get_http_session(&peer)).await {
+                Ok(found) => found,
+                Err(error) => return Err(ctx.connect_failed(exchange, error.into_up()).into_up()),
+            },
         };
         match converse(exchange, ctx, &mut service, &peer).await {
             Ok(()) => {
@@ -130,6 +147,8 @@ async fn converse(
 ) -> Result<()> {
     (service.read_timeout, service.write_timeout) = (peer.options.read_timeout, peer.options.write_timeout);
     let mut request = exchange.request.as_owned_parts();
+    // All of what is for one hop alone that a plain head has.
+    request.headers.remove(&header::CONNECTION);
     ctx.request_sent(exchange);
     headers::to_upstream(&mut request, ctx);
     exchange.beside(service.write_request_header(Box::new(request.into()))).await?;
