@@ -43,23 +43,29 @@ impl Guard {
             }
             self.idle = self.first_byte.is_none() && self.early.is_empty();
             let Poll::Ready(more) = self.poll_more(cx) else {
-                return match self.first_byte {
-                    None => {
-                        let until = *until.get_or_insert_with(|| Instant::now() + idle);
-                        ready!(self.timer.poll(cx, until));
-                        Poll::Ready(Ok(Next::End))
-                    }
-                    Some(_) => {
-                        ready!(self.poll_head_overdue(cx));
-                        Poll::Ready(Err(self.refuse(cx, OwnAnswer::SlowHead)))
-                    }
-                };
+                return self.poll_late(cx, idle, until);
             };
             self.idle = false;
             if !matches!(more, Ok(true)) {
                 return Poll::Ready(Ok(Next::End));
             }
         }
+    }
+
+    /// Nothing more has come: ready when that is for too long.
+    fn poll_late(
+        &mut self,
+        cx: &mut Context<'_>,
+        idle: Duration,
+        until: &mut Option<Instant>,
+    ) -> Poll<io::Result<Next>> {
+        if self.first_byte.is_some() {
+            ready!(self.poll_head_overdue(cx));
+            return Poll::Ready(Err(self.refuse(cx, OwnAnswer::SlowHead)));
+        }
+        let until = *until.get_or_insert_with(|| Instant::now() + idle);
+        ready!(self.timer.poll(cx, until));
+        Poll::Ready(Ok(Next::End))
     }
 
     fn found(&mut self, head: Head) -> Next {
