@@ -136,16 +136,13 @@ fn the_time_of_a_request_ends_for_a_caller_who_reads_slowly() {
     let mut stream = TcpStream::connect(gateway.address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(&text("GET", "/large", &[], "")).unwrap();
-    let (since, mut room, mut length) = (Instant::now(), vec![0; 16 << 10], 0);
-    while let Ok(count @ 1..) = stream.read(&mut room) {
-        length += count;
-        // Slowly, until its time is over for certain.
-        if since.elapsed() < Duration::from_secs(3) {
-            thread::sleep(Duration::from_millis(20));
-        }
+    // Slowly to the end: whoever hurries waits for the service now and then, and that is when time is looked at anyway.
+    let (since, mut room) = (Instant::now(), vec![0; 16 << 10]);
+    while gateway.access_log().is_empty() && since.elapsed() < PATIENCE {
+        assert!(stream.read(&mut room).is_ok_and(|count| count > 0), "{}", gateway.stderr());
+        thread::sleep(Duration::from_millis(20));
     }
-    assert!(length < LENGTH / 2, "{length}");
-    assert!(within_patience(|| gateway.access_log().len() == 1));
+    assert!(since.elapsed() < PATIENCE, "it goes on");
     let line = &gateway.access_log()[0];
     assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("total")), "{line}");
 }
